@@ -1,0 +1,136 @@
+"""From a batch of encoded rows to the tensors a bottom reads.
+
+Notation: B rows, N numeric features, L values of a bag or sequence, D width. Every tensor may have a
+leading merchant axis; only trailing axes are named here.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor, nn
+
+from . import schema
+from .layers import Embedding, Linear
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Encoded rows, as `client/data/encoding.py` writes them.
+
+    Attributes:
+        numeric: Scaled values of the numeric features in the contract's order, NaN where missing,
+            shape (..., B, N).
+        ids: Rows of embedding tables, 0 for missing or padding. Categorical: shape (..., B). Multi and
+            text: shape (..., B, L). A sequence `s` described by a feature `f`: under `s.f`, (..., B, L).
+        vectors: Vector features, zeros where missing, shape (..., B, length).
+        labels: Per task. Binary, regression, count: shape (..., B), NaN where there is no label; regression
+            in scaled units. Multiclass and retrieval: class or item index as float, NaN where there is none.
+            Multilabel: shape (..., B, labels), NaN in the whole row where there is none.
+    """
+
+    numeric: Tensor
+    ids: Mapping[str, Tensor] = field(default_factory=dict)
+    vectors: Mapping[str, Tensor] = field(default_factory=dict)
+    labels: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return self.numeric.shape[-2]
+
+    def to(self, device: torch.device | str, dtype: torch.dtype = torch.float32) -> "Batch":
+        """Return the batch on another device, its floats in `dtype`."""
+        return replace(
+            self,
+            numeric=self.numeric.to(device, dtype),
+            ids={name: t.to(device) for name, t in self.ids.items()},
+            vectors={name: t.to(device, dtype) for name, t in self.vectors.items()},
+            labels={name: t.to(device, dtype) for name, t in self.labels.items()},
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encoded:
+    """What a bottom reads.
+
+    Attributes:
+        dense: Numbers with their hinges, steps and missing flags, shape (..., B, dense_width).
+        embedded: Vectors of all other features side by side, shape (..., B, embedded_width).
+    """
+
+    dense: Tensor
+    embedded: Tensor
+
+    @property
+    def joined(self) -> Tensor:
+        """Both side by side, shape (..., B, dense_width + embedded_width)."""
+        return torch.cat([self.dense, self.embedded], -1)
+
+
+class FeatureEncoder(nn.Module):
+    """One embedding per declared feature; numbers pass through fixed public transforms.
+
+    Shapes:
+        input: a `Batch` of B rows; output: `Encoded`, (..., B, dense_width) and (..., B, embedded_width).
+    """
+
+    def __init__(self, features: Mapping[str, schema.Feature], *, generator: torch.Generator) -> None:
+        super().__init__()
+        self._numeric = tuple(f for f in features.values() if isinstance(f, schema.Numeric))
+        self._categorical = tuple(n for n, f in features.items() if isinstance(f, schema.Categorical))
+        self._bags = tuple(n for n, f in features.items() if isinstance(f, schema.Multi | schema.Text))
+        self._vectors = tuple(n for n, f in features.items() if isinstance(f, schema.Vector))
+        self._sequences = {n: f.of for n, f in features.items() if isinstance(f, schema.Sequence)}
+        self.tables = nn.ModuleDict(
+            {
+                name: Embedding(f.buckets, f.width, generator=generator)
+                for name, f in features.items()
+                if isinstance(f, schema.Categorical | schema.Multi | schema.Text)
+            }
+        )
+        self.projections = nn.ModuleDict(
+            {
+                name: Linear(f.length, f.width, generator=generator, bias=False)
+                for name, f in features.items()
+                if isinstance(f, schema.Vector)
+            }
+        )
+        self.dense_width = sum(f.width for f in self._numeric)
+        width = {n: f.width for n, f in features.items() if not isinstance(f, schema.Sequence)}
+        self.embedded_width = sum(width[n] for n in (*self._categorical, *self._bags, *self._vectors)) + sum(
+            width[of] for described in self._sequences.values() for of in described
+        )
+
+    def forward(self, batch: Batch) -> Encoded:
+        """Return the dense and the embedded part of `batch`."""
+        return Encoded(dense=self._dense(batch), embedded=self._embedded(batch))
+
+    def _dense(self, batch: Batch) -> Tensor:
+        columns: list[Tensor] = []
+        for position, feature in enumerate(self._numeric):
+            raw = batch.numeric[..., position]
+            missing = raw.isnan()
+            present = (~missing).to(raw.dtype)
+            value = raw.nan_to_num(0.0)
+            columns.append(value)
+            columns += [(value - knot).clamp_min(0) * present for knot in feature.hinges]
+            columns += [(value > knot).to(raw.dtype) * present for knot in feature.steps]
+            if feature.flag_missing:
+                columns.append(missing.to(raw.dtype))
+        return torch.stack(columns, -1) if columns else batch.numeric[..., :0]
+
+    def _embedded(self, batch: Batch) -> Tensor:
+        parts = [self.tables[name](batch.ids[name]) for name in self._categorical]
+        parts += [_mean_of_present(self.tables[name](batch.ids[name]), batch.ids[name]) for name in self._bags]
+        parts += [self.projections[name](batch.vectors[name]) for name in self._vectors]
+        parts += [
+            _mean_of_present(self.tables[of](batch.ids[f"{name}.{of}"]), batch.ids[f"{name}.{of}"])
+            for name, described in self._sequences.items()
+            for of in described
+        ]
+        return torch.cat(parts, -1) if parts else batch.numeric[..., :0]
+
+
+def _mean_of_present(vectors: Tensor, ids: Tensor) -> Tensor:
+    """Average over the bag, (..., B, L, D) -> (..., B, D); an empty bag is the zero vector."""
+    present = (ids > 0).to(vectors.dtype)
+    return (vectors * present.unsqueeze(-1)).sum(-2) / present.sum(-1, keepdim=True).clamp_min(1.0)

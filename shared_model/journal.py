@@ -1,0 +1,113 @@
+"""An append-only file of JSON lines, each chained to the one before it by a hash.
+
+Guarantees:
+    * A line that `append` returned from survives a killed process, and with `durable` a power cut.
+    * A line cut short by a crash is dropped at the next opening; it was never acknowledged.
+    * A line changed, removed or inserted afterwards is found by `read`.
+    (`tests/shared_model/test_journal.py`)
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from .errors import StateError
+
+_GENESIS = "0" * 64
+
+
+class Journal:
+    """An open journal; a context manager. One writer at a time."""
+
+    def __init__(self, path: Path, *, durable: bool = False) -> None:
+        """Open `path` for appending, creating it when missing.
+
+        Args:
+            path: The file.
+            durable: Flush every line to the disk before `append` returns.
+
+        Raises:
+            StateError: The chain is broken.
+        """
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._durable = durable
+        self._head, whole = _GENESIS, 0
+        for line, size in _lines(path):
+            self._head, whole = line["hash"], size
+        self._file = path.open("ab")
+        self._file.truncate(whole)
+
+    def append(self, event: str, **facts: Any) -> None:
+        """Write one line: the name of the event and what is known about it (JSON values).
+
+        Raises:
+            OSError: The disk is full; the journal ends with the line before.
+        """
+        body = {"event": event, **facts}
+        line = json.dumps({**body, "hash": _chained(self._head, body)}, sort_keys=True) + "\n"
+        before = self._file.tell()
+        try:
+            self._file.write(line.encode())
+            self._file.flush()
+            if self._durable:
+                os.fsync(self._file.fileno())
+        except OSError:
+            os.ftruncate(self._file.fileno(), before)
+            raise
+        self._head = json.loads(line)["hash"]
+
+    @property
+    def head(self) -> str:
+        """Hash of the last line: whoever keeps it notices when the journal is rolled back."""
+        return self._head
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def __enter__(self) -> "Journal":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """Return the lines of a journal, oldest first, without their hashes.
+
+    Raises:
+        StateError: A line does not follow from the one before it.
+    """
+    return [{k: v for k, v in line.items() if k != "hash"} for line, _ in _lines(path)]
+
+
+def _lines(path: Path) -> Iterator[tuple[dict[str, Any], int]]:
+    """Yield each whole line and the offset at which it ends; check the chain on the way."""
+    head, offset = _GENESIS, 0
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        for number, raw in enumerate(file, start=1):
+            if not raw.endswith(b"\n"):
+                return  # cut short by a crash, never acknowledged
+            offset += len(raw)
+            try:
+                line = json.loads(raw)
+                body = {k: v for k, v in line.items() if k != "hash"}
+                sound = line["hash"] == _chained(head, body)
+            except (ValueError, KeyError, AttributeError):
+                sound = False
+            if not sound:
+                raise StateError(f"{path} line {number} does not follow from the line before it: it was changed.")
+            head = line["hash"]
+            yield line, offset
+
+
+def _chained(head: str, body: dict[str, Any]) -> str:
+    return hashlib.sha256(f"{head}{json.dumps(body, sort_keys=True)}".encode()).hexdigest()

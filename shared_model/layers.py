@@ -1,0 +1,137 @@
+"""The three layers that own every parameter: `Linear`, `Bank` and `Embedding`.
+
+Each works in two forms, told apart by the shape of its weight alone: one merchant, or a cohort with a
+leading merchant axis M. Inputs then have the same leading axis. So one model definition serves plain
+training, private training and the vectorised cohort.
+
+While a tape listens (`recording`), every layer leaves a record of its input and its output. The records
+are all that per-unit norms and clipped sums need: one backward to the outputs gives, with the inputs, the
+gradient of every unit (`tests/shared_model/test_layers.py`).
+
+Notation: rows B, inputs I, outputs O, experts E, table rows V, width D.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Record(NamedTuple):
+    """One use of a layer: the layer, what went in (detached), and what came out (in the graph)."""
+
+    layer: nn.Module
+    input: Tensor
+    output: Tensor
+
+
+_tape: ContextVar[list[Record] | None] = ContextVar("tape", default=None)
+
+
+@contextmanager
+def recording() -> Iterator[list[Record]]:
+    """Collect a record of every layer used inside the block, in order of use.
+
+    A layer used several times leaves several records. Outputs require gradients even where no parameter
+    does, so the caller may differentiate to them alone.
+
+    >>> layer = Linear(2, 1, generator=torch.Generator())
+    >>> with recording() as tape:
+    ...     _ = layer(torch.ones(3, 2))
+    >>> [(type(r.layer).__name__, tuple(r.input.shape), tuple(r.output.shape)) for r in tape]
+    [('Linear', (3, 2), (3, 1))]
+    """
+    tape: list[Record] = []
+    token = _tape.set(tape)
+    try:
+        yield tape
+    finally:
+        _tape.reset(token)
+
+
+def _recorded(layer: nn.Module, inputs: Tensor, output: Tensor) -> Tensor:
+    tape = _tape.get()
+    if tape is not None:
+        if not output.requires_grad:
+            output.requires_grad_()
+        tape.append(Record(layer, inputs.detach(), output))
+    return output
+
+
+def _uniform(shape: tuple[int, ...], bound: float, generator: torch.Generator) -> nn.Parameter:
+    return nn.Parameter(torch.empty(shape).uniform_(-bound, bound, generator=generator))
+
+
+class Linear(nn.Module):
+    """y = x W^T + b.
+
+    Shapes:
+        weight (O, I) or (M, O, I); x (..., B, I) or (M, B, I); y (..., B, O) or (M, B, O).
+    """
+
+    def __init__(self, inputs: int, outputs: int, *, generator: torch.Generator, bias: bool = True) -> None:
+        super().__init__()
+        bound = inputs**-0.5 if inputs else 0.0
+        self.weight = _uniform((outputs, inputs), bound, generator)
+        self.bias = _uniform((outputs,), bound, generator) if bias else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return y for x."""
+        if self.weight.dim() == 2:
+            y = F.linear(x, self.weight, self.bias)
+        elif self.bias is None:
+            y = torch.bmm(x, self.weight.mT)
+        else:
+            y = torch.baddbmm(self.bias.unsqueeze(-2), x, self.weight.mT)
+        return _recorded(self, x, y)
+
+
+class Bank(nn.Module):
+    """E linear maps side by side, one per expert.
+
+    Shapes:
+        weight (E, O, I) or (M, E, O, I); y (E, B, O) or (M, E, B, O).
+        x is (B, I) or (M, B, I) where all experts read the same rows (`shared_input`), and otherwise
+        (E, B, I) or (M, E, B, I).
+    """
+
+    def __init__(
+        self, experts: int, inputs: int, outputs: int, *, shared_input: bool, generator: torch.Generator
+    ) -> None:
+        super().__init__()
+        self.shared_input = shared_input
+        bound = inputs**-0.5 if inputs else 0.0
+        self.weight = _uniform((experts, outputs, inputs), bound, generator)
+        self.bias = _uniform((experts, outputs), bound, generator)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return every expert's y for x."""
+        rows = x.unsqueeze(-3) if self.shared_input else x
+        y = torch.matmul(rows, self.weight.mT) + self.bias.unsqueeze(-2)
+        return _recorded(self, x, y)
+
+
+class Embedding(nn.Module):
+    """Rows of a table; row 0 means "missing" and reads as the zero vector, whatever the table holds.
+
+    Shapes:
+        weight (V, D) or (M, V, D); ids (...) or (M, ...), integers; y (..., D) or (M, ..., D).
+    """
+
+    def __init__(self, rows: int, width: int, *, generator: torch.Generator) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(rows, width).normal_(0.0, 0.05, generator=generator))
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """Return the table's rows at `ids`."""
+        if self.weight.dim() == 2:
+            found = F.embedding(ids, self.weight)
+        else:
+            merchants, rows, width = self.weight.shape
+            first = torch.arange(merchants, device=ids.device).view(-1, *[1] * (ids.dim() - 1)) * rows
+            found = F.embedding(ids + first, self.weight.reshape(merchants * rows, width))
+        return _recorded(self, ids, found) * (ids > 0).unsqueeze(-1).to(found.dtype)

@@ -1,0 +1,170 @@
+"""The wire contract: the only module that knows the key strings of a message.
+
+A train message carries the shared arrays down and their new values up. Beside them only an instruction
+goes down and an echo of it comes up; no loss, no metric, no count, no time, no text.
+
+Guarantee: a reply that fails is one of the fixed codes of `Refusal`, which say what kind of thing went
+wrong and nothing about the data (`tests/client/test_app.py`).
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import FingerprintMismatch, ProtocolError, VersionMismatch
+
+VERSION = 1
+"""Version of this contract; the two sides must agree exactly."""
+
+ARRAYS = "arrays"
+INSTRUCTION = "instruction"
+REPORT = "report"
+
+SharedArrays = dict[str, NDArray[np.float32]]
+"""What travels: float32 arrays under the parameter names of the contract."""
+
+
+class Refusal(IntEnum):
+    """Everything a merchant may say instead of a result. The numbers are part of the contract."""
+
+    FAILED = 1001
+    """Something went wrong inside; the merchant's own log says what."""
+    VERSION = 1002
+    """The instruction speaks another version."""
+    FINGERPRINT = 1003
+    """The merchant holds another contract."""
+    ARRAYS = 1004
+    """Arrays are missing, unknown, misshapen, of another type or not finite."""
+    ROUND = 1005
+    """The round is neither the next one nor the last one again."""
+    CONFLICT = 1006
+    """The last round was asked again with other arrays."""
+    BUSY = 1007
+    """The merchant is still at work on another round."""
+    UNREADY = 1008
+    """The merchant's data or configuration cannot be used at present."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainInstruction:
+    """What the coordinator asks of a merchant in a round.
+
+    Attributes:
+        version: Of the wire contract.
+        fingerprint: Of the federation's contract (`Federation.fingerprint`).
+        lineage: Names one training of this contract from its first round on; a resumed run keeps it.
+        round: From 1 to the contract's number of rounds.
+        digest: SHA-256 of the arrays sent along (`digest`).
+    """
+
+    version: int = VERSION
+    fingerprint: str
+    lineage: str
+    round: int
+    digest: str
+
+    def to_mapping(self) -> dict[str, int | str]:
+        """Return the flat record that is sent."""
+        return {
+            "version": self.version,
+            "fingerprint": self.fingerprint,
+            "lineage": self.lineage,
+            "round": self.round,
+            "digest": self.digest,
+        }
+
+    @classmethod
+    def from_mapping(cls, record: Mapping[str, object]) -> "TrainInstruction":
+        """Return the instruction in `record`.
+
+        Raises:
+            VersionMismatch: It was written by another version.
+            ProtocolError: A key is missing, unknown or of another type.
+        """
+        return cls(**_typed(record, {"fingerprint": str, "lineage": str, "round": int, "digest": str}))  # type: ignore[arg-type]
+
+    def check_fingerprint(self, own: str) -> None:
+        """Require the fingerprint to be `own`.
+
+        Raises:
+            FingerprintMismatch: It is another.
+        """
+        if self.fingerprint != own:
+            raise FingerprintMismatch(
+                f"The coordinator's contract has fingerprint {self.fingerprint[:12]}..., this one has "
+                f"{own[:12]}...: somebody changed federation.toml. Compare the two files."
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainReport:
+    """What comes back with the arrays: which instruction they answer."""
+
+    version: int = VERSION
+    lineage: str
+    round: int
+
+    def to_mapping(self) -> dict[str, int | str]:
+        """Return the flat record that is sent."""
+        return {"version": self.version, "lineage": self.lineage, "round": self.round}
+
+    @classmethod
+    def from_mapping(cls, record: Mapping[str, object]) -> "TrainReport":
+        """Return the report in `record` (errors as in `TrainInstruction.from_mapping`)."""
+        return cls(**_typed(record, {"lineage": str, "round": int}))  # type: ignore[arg-type]
+
+
+def digest(arrays: Mapping[str, NDArray[np.generic]]) -> str:
+    """Return the SHA-256, in hex, of names, types, shapes and bytes of `arrays`, in order of name."""
+    state = hashlib.sha256()
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        state.update(f"{name}\0{array.dtype.str}\0{array.shape}\0".encode())
+        state.update(array.data)
+    return state.hexdigest()
+
+
+def problem_with(
+    arrays: Mapping[str, NDArray[np.generic]], expected: Mapping[str, tuple[int, ...]]
+) -> str | None:
+    """Return what is wrong with `arrays`, or None.
+
+    Args:
+        arrays: What arrived.
+        expected: Shape of every array that the contract names; all are float32.
+
+    Returns:
+        One of `missing array`, `unknown array`, `wrong shape`, `wrong type`, `not finite`, with the name of
+        the first such array in order of name.
+    """
+    for name in sorted(expected.keys() | arrays.keys()):
+        if name not in arrays:
+            return f"missing array {name}"
+        if name not in expected:
+            return f"unknown array {name}"
+        array = arrays[name]
+        if array.dtype != np.float32:
+            return f"wrong type {array.dtype} of {name}"
+        if array.shape != expected[name]:
+            return f"wrong shape {array.shape} of {name}"
+        if not np.isfinite(array).all():
+            return f"not finite {name}"
+    return None
+
+
+def _typed(record: Mapping[str, object], types: Mapping[str, type]) -> dict[str, object]:
+    version = record.get("version")
+    if version != VERSION:
+        raise VersionMismatch(f"The message speaks version {version!r}, this side speaks {VERSION}.")
+    expected = {"version": int, **types}
+    if set(record) != set(expected):
+        unknown, missing = sorted(set(record) - set(expected)), sorted(set(expected) - set(record))
+        raise ProtocolError(f"Unknown keys {unknown}, missing keys {missing}.")
+    for key, type_ in expected.items():
+        if type(record[key]) is not type_:
+            raise ProtocolError(f"Expected {key} to be {type_.__name__}, got {type(record[key]).__name__}.")
+    return dict(record)
