@@ -17,7 +17,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from .errors import ConfigError
 
 CLOSED = ConfigDict(extra="forbid", strict=True)
-"""What every declared dataclass is configured with: `@dataclass(frozen=True, kw_only=True, config=CLOSED)`."""
+"""Configures every declared dataclass: `@dataclass(frozen=True, kw_only=True, config=CLOSED)`."""
 
 T = TypeVar("T")
 
@@ -33,7 +33,9 @@ def read_toml(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise ConfigError(path, "", None, "an existing TOML file") from None
     except UnicodeDecodeError as error:
-        raise ConfigError(path, "", f"not UTF-8 ({error.reason} at byte {error.start})", "UTF-8 text") from None
+        raise ConfigError(
+            path, "", f"not UTF-8 ({error.reason} at byte {error.start})", "UTF-8 text"
+        ) from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(path, "", str(error), "valid TOML") from None
 
@@ -48,8 +50,8 @@ def parse(declared: type[T], tables: Mapping[str, Any], *, file: Path | str) -> 
 
     Raises:
         ConfigError: An unknown key (the known ones are listed, the nearest is suggested), a wrong type,
-            a value out of range, a missing key. Of several problems only one is raised, an unknown key before others, since
-            a misspelt key also goes missing.
+            a value out of range, a missing key. Of several problems one is raised, an unknown key before
+            others, since a misspelt key also goes missing.
     """
     try:
         return TypeAdapter(declared).validate_json(json.dumps(tables, default=str))
@@ -102,7 +104,9 @@ def _without_tags(tables: Any, location: tuple[int | str, ...]) -> tuple[int | s
     kept: list[int | str] = []
     here = tables
     for last, part in ((i == len(location) - 1, part) for i, part in enumerate(location)):
-        found = (isinstance(here, dict) and part in here) or (isinstance(here, list) and isinstance(part, int))
+        found = (isinstance(here, dict) and part in here) or (
+            isinstance(here, list) and isinstance(part, int)
+        )
         if found:
             here = here[part]
             kept.append(part)

@@ -7,7 +7,8 @@ FedbazaarError
 ├── StateError               what lies on disk is damaged, or from another version
 ├── ProtocolError            the two sides do not follow the same agreement
 │   ├── VersionMismatch      ... they speak different versions
-│   └── FingerprintMismatch  ... they hold different contracts
+│   ├── FingerprintMismatch  ... they hold different contracts
+│   └── Refused              ... this side will not do what it was asked
 └── AggregationError         a round cannot be completed
     └── QuorumNotReached     ... too few usable replies before the deadline
 ```
@@ -57,6 +58,18 @@ class VersionMismatch(ProtocolError):
 
 class FingerprintMismatch(ProtocolError):
     """The other side holds another `federation.toml`."""
+
+
+class Refused(ProtocolError):
+    """This side will not do what it was asked.
+
+    Attributes:
+        code: A number of `shared_model.protocol.Refusal`; it alone crosses the wire.
+    """
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
 
 
 class AggregationError(FedbazaarError):

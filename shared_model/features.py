@@ -120,7 +120,9 @@ class FeatureEncoder(nn.Module):
 
     def _embedded(self, batch: Batch) -> Tensor:
         parts = [self.tables[name](batch.ids[name]) for name in self._categorical]
-        parts += [_mean_of_present(self.tables[name](batch.ids[name]), batch.ids[name]) for name in self._bags]
+        parts += [
+            _mean_of_present(self.tables[name](batch.ids[name]), batch.ids[name]) for name in self._bags
+        ]
         parts += [self.projections[name](batch.vectors[name]) for name in self._vectors]
         parts += [
             _mean_of_present(self.tables[of](batch.ids[f"{name}.{of}"]), batch.ids[f"{name}.{of}"])

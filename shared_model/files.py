@@ -53,7 +53,9 @@ def write_tensors(
     path: Path, tensors: dict[str, Tensor], metadata: dict[str, str], *, durable: bool = True
 ) -> None:
     """Replace `path` by a safetensors file, wholly or not at all."""
-    write(path, save({name: t.detach().contiguous() for name, t in tensors.items()}, metadata), durable=durable)
+    write(
+        path, save({name: t.detach().contiguous() for name, t in tensors.items()}, metadata), durable=durable
+    )
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -104,7 +104,9 @@ def _lines(path: Path) -> Iterator[tuple[dict[str, Any], int]]:
             except (ValueError, KeyError, AttributeError):
                 sound = False
             if not sound:
-                raise StateError(f"{path} line {number} does not follow from the line before it: it was changed.")
+                raise StateError(
+                    f"{path} line {number} does not follow from the line before it: it was changed."
+                )
             head = line["hash"]
             yield line, offset
 

@@ -54,7 +54,8 @@ _TRAILING = ("trailing_delivery_days", "trailing_deliveries", "trailing_bad_revi
 _SHOPPER = ("history", "orders_before", "days_since_last_order")
 _PURCHASE = (
     *_CALENDAR, *_PLACE, *_ITEM, *_TRAILING, *_SHOPPER,
-    "payment_type", "installments", "shipping", "discount", "quantity", "lines", "promised_days", "ship_by_days",
+    "payment_type", "installments", "shipping", "discount", "quantity", "lines",
+    "promised_days", "ship_by_days",
 )  # fmt: skip
 
 ROW_KINDS: dict[str, RowKind] = {

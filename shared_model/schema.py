@@ -110,7 +110,7 @@ class Text:
 
 @dataclass(frozen=True, kw_only=True, config=CLOSED)
 class Vector:
-    """A vector computed elsewhere (an image, audio or text embedding), `length` numbers, projected to `width`.
+    """`length` numbers computed elsewhere (an image, audio or text embedding), projected to `width`.
 
     A missing vector is the zero vector.
     """
@@ -208,7 +208,10 @@ class Regression(_Task):
 
 @dataclass(frozen=True, kw_only=True, config=CLOSED)
 class CountTask(_Task):
-    """A number of events, at most `high`, learnt with the Poisson loss. `initial` is the public constant rate."""
+    """A number of events, at most `high`, learnt with the Poisson loss.
+
+    `initial` is the public constant rate predicted before any training.
+    """
 
     kind: Literal["count"]
     high: Positive = 1000.0
@@ -217,7 +220,10 @@ class CountTask(_Task):
 
 @dataclass(frozen=True, kw_only=True, config=CLOSED)
 class Retrieval(_Task):
-    """One item of the merchant's own catalogue, of which the `max_items` most sold are kept. Its head is local."""
+    """One item of the merchant's own catalogue, of which the `max_items` most sold are kept.
+
+    Its head is always local.
+    """
 
     kind: Literal["retrieval"]
     max_items: Annotated[int, Field(ge=2, le=50_000)] = 1000
@@ -292,7 +298,7 @@ class LocalTraining:
     """The `[local]` table: how a merchant trains in a round.
 
     Attributes:
-        optimizer: Fresh in every round for what travels; for what stays, its state is kept.
+        optimizer: Fresh in every round.
         learning_rate: Of every local step.
         weight_decay: L2 strength on everything that is trained.
         proximal: FedProx mu: adds mu/2 |w - w_round|^2 over what travels (Li et al. 2020, eq. 2).

@@ -51,7 +51,9 @@ ORDERS: dict[str, Column] = {
     "shipped_ts": Column(type="time", known="shipped_ts", meaning="hand-over to the carrier"),
     "delivered_ts": Column(type="time", known="delivered_ts", meaning="arrival at the shopper"),
     "review_score": Column(type="number", known="review_ts", meaning="1 to 5 stars"),
-    "review_ts": Column(type="time", known="review_ts", meaning="when it was written; 4 days after delivery if absent"),
+    "review_ts": Column(
+        type="time", known="review_ts", meaning="when it was written; 4 days after delivery if absent"
+    ),
     "returned": Column(type="flag", known="return_ts", meaning="whether the line was sent back"),
     "return_ts": Column(type="time", known="return_ts", meaning="when; 30 days after delivery if absent"),
 }
@@ -65,13 +67,17 @@ ITEMS: dict[str, Column] = {
     "volume_cm3": Column(type="number", meaning="volume, cubic centimetres"),
     "photos": Column(type="number", meaning="number of pictures"),
     "title": Column(type="text", meaning="product name"),
-    "title_length": Column(type="number", meaning="characters of the name, where the name itself is not exported"),
+    "title_length": Column(
+        type="number", meaning="characters of the name, where the name itself is not exported"
+    ),
 }
 
 EVENTS: dict[str, Column] = {
     "event_ts": Column(type="time", required=True, meaning="when"),
     "event_type": Column(
-        type="category", required=True, meaning="view, add_to_cart, checkout, purchase, ad_impression or ad_click"
+        type="category",
+        required=True,
+        meaning="view, add_to_cart, checkout, purchase, ad_impression or ad_click",
     ),
     "session_id": Column(type="id", required=True, meaning="the visit"),
     "customer_id": Column(type="id", meaning="the shopper"),

@@ -1,0 +1,211 @@
+"""One head per task: logits out, never probabilities; and what each kind of task makes of its logits.
+
+Before any training every head predicts the public constant of its task: all weights are zero and the
+bias is the constant. So a merchant that never trained serves the shared prior, and a model that was never
+trained serves the constant.
+
+Notation: B rows, D width of the representation, O outputs of a task.
+"""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from . import schema
+from .layers import Linear
+
+
+class Head(nn.Module):
+    """`prior` travels, `own` stays: logits = prior(z) + own(z). Under the policy `local` there is no prior.
+
+    Shapes:
+        z (..., B, D), logits (..., B, O).
+
+    Guarantee: under the policy `residual`, `own` starts at exactly zero, so a merchant that never trained
+    serves exactly the prior (`tests/shared_model/test_heads.py`).
+    """
+
+    def __init__(self, task: schema.Task, width: int, outputs: int, *, alone: bool = False) -> None:
+        """Make the head of `task`; with `alone`, one that ignores the prior that the contract shares."""
+        super().__init__()
+        constant = initial_logit(task)
+        self.prior = _zero(width, outputs, bias=constant) if task.head == "residual" else None
+        self.uses_prior = self.prior is not None and not alone
+        self.own = _zero(width, outputs, bias=0.0 if self.uses_prior else constant)
+
+    def forward(self, z: Tensor, *, own: bool = True) -> Tensor:
+        """Return the logits for z; without `own`, those of the prior, and where there is none, zeros."""
+        prior: Tensor | None = self.prior(z) if self.prior is not None and self.uses_prior else None
+        if not own:
+            return z.new_zeros(*z.shape[:-1], self.own.weight.shape[-2]) if prior is None else prior
+        residual: Tensor = self.own(z)
+        return residual if prior is None else prior + residual
+
+
+class Losses(NamedTuple):
+    """Per-row losses, zero where there is no label, and which rows have one; both of shape (..., B)."""
+
+    value: Tensor
+    present: Tensor
+
+
+class Measure(NamedTuple):
+    """How a kind of task is judged: the mean over rows of a per-row score, or the root of that mean."""
+
+    name: str
+    root: bool
+    higher_is_better: bool
+    row_score: Callable[[schema.Task, Tensor, Tensor], Tensor]
+
+
+def outputs_of(task: schema.Task, catalogue: int = 0) -> int:
+    """Return O, the number of logits of a task.
+
+    Args:
+        task: The task.
+        catalogue: Items of the merchant's catalogue; read by `retrieval` alone.
+    """
+    if isinstance(task, schema.Multiclass):
+        return len(task.classes)
+    if isinstance(task, schema.Multilabel):
+        return len(task.labels)
+    return catalogue if isinstance(task, schema.Retrieval) else 1
+
+
+def initial_logit(task: schema.Task) -> float:
+    """Return the logit of the public constant that is predicted before any training."""
+    if isinstance(task, schema.Binary | schema.Multilabel):
+        return math.log(task.initial / (1 - task.initial))
+    if isinstance(task, schema.CountTask):
+        return math.log(task.initial)
+    return task.initial if isinstance(task, schema.Regression) else 0.0
+
+
+def row_losses(task: schema.Task, logits: Tensor, labels: Tensor) -> Losses:
+    """Return the training loss of every row.
+
+    Args:
+        task: Decides the loss: logistic (binary, multilabel: mean over labels), softmax cross-entropy
+            (multiclass, retrieval), half the squared error (regression), Poisson (count).
+        logits: Shape (..., B, O).
+        labels: As in `Batch.labels`, NaN where there is none.
+
+    Guarantee: the loss of a row depends on that row alone, so a gradient per unit exists; a row without a
+    label contributes exactly zero (`tests/shared_model/test_heads.py`).
+    """
+    missing = labels.isnan()
+    loss = _LOSSES[task.kind](logits, labels.nan_to_num(0.0))
+    if missing.dim() > loss.dim():
+        missing = missing.any(-1)
+    return Losses(loss.masked_fill(missing, 0.0), ~missing)
+
+
+def measure_of(task: schema.Task) -> Measure:
+    """Return how the task is judged first (`docs/contract.md` lists the measures)."""
+    return _MEASURES[task.kind]
+
+
+def predicted(task: schema.Task, logits: Tensor) -> Tensor:
+    """Return the prediction that logits stand for, in the shape of `logits`.
+
+    Probabilities for binary, multiclass and multilabel, rates for count, values in natural units for
+    regression, scores for retrieval.
+    """
+    return _PREDICTED[task.kind](task, logits)
+
+
+def _zero(width: int, outputs: int, *, bias: float) -> Linear:
+    layer = Linear(width, outputs, generator=torch.Generator())
+    assert layer.bias is not None  # for the type checker: Linear has a bias unless told otherwise
+    nn.init.zeros_(layer.weight)
+    nn.init.constant_(layer.bias, bias)
+    return layer
+
+
+def _logistic(logits: Tensor, labels: Tensor) -> Tensor:
+    return F.binary_cross_entropy_with_logits(logits.squeeze(-1), labels, reduction="none")
+
+
+def _logistic_mean(logits: Tensor, labels: Tensor) -> Tensor:
+    return F.binary_cross_entropy_with_logits(logits, labels, reduction="none").mean(-1)
+
+
+def _softmax(logits: Tensor, labels: Tensor) -> Tensor:
+    chosen = logits.gather(-1, labels.long().unsqueeze(-1)).squeeze(-1)
+    return logits.logsumexp(-1) - chosen
+
+
+def _half_square(logits: Tensor, labels: Tensor) -> Tensor:
+    return 0.5 * (logits.squeeze(-1) - labels).square()
+
+
+def _poisson(logits: Tensor, labels: Tensor) -> Tensor:
+    log_rate = logits.squeeze(-1)
+    return log_rate.exp() - labels * log_rate
+
+
+_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "binary": _logistic,
+    "multilabel": _logistic_mean,
+    "multiclass": _softmax,
+    "retrieval": _softmax,
+    "regression": _half_square,
+    "count": _poisson,
+}
+
+
+def _loss_score(task: schema.Task, logits: Tensor, labels: Tensor) -> Tensor:
+    return _LOSSES[task.kind](logits, labels)
+
+
+def _square_in_transformed_units(task: schema.Task, logits: Tensor, labels: Tensor) -> Tensor:
+    scale = task.scale if isinstance(task, schema.Regression) else 1.0
+    return ((logits.squeeze(-1) - labels) * scale).square()
+
+
+def _poisson_deviance(task: schema.Task, logits: Tensor, labels: Tensor) -> Tensor:
+    rate = logits.squeeze(-1).exp()
+    return 2 * (torch.xlogy(labels, labels / rate) - labels + rate)
+
+
+def _hit_at_10(task: schema.Task, logits: Tensor, labels: Tensor) -> Tensor:
+    """1 where fewer than ten items score as high as the chosen one; ties count half against it."""
+    chosen = logits.gather(-1, labels.long().unsqueeze(-1))
+    above = (logits > chosen).sum(-1) + ((logits == chosen).sum(-1) - 1) / 2
+    return (above < 10).to(logits.dtype)
+
+
+_MEASURES: dict[str, Measure] = {
+    "binary": Measure("log loss", False, False, _loss_score),
+    "multilabel": Measure("log loss", False, False, _loss_score),
+    "multiclass": Measure("log loss", False, False, _loss_score),
+    "regression": Measure("RMSE", True, False, _square_in_transformed_units),
+    "count": Measure("Poisson deviance", False, False, _poisson_deviance),
+    "retrieval": Measure("recall@10", False, True, _hit_at_10),
+}
+
+
+def _natural(task: schema.Task, logits: Tensor) -> Tensor:
+    if not isinstance(task, schema.Regression):
+        raise TypeError(f"Expected a regression, got {task.kind}.")
+    return _INVERSES[task.transform](logits * task.scale + task.center)
+
+
+_INVERSES: dict[str, Callable[[Tensor], Tensor]] = {
+    "identity": lambda x: x,
+    "log1p": torch.expm1,
+    "signed_log1p": lambda x: x.sign() * x.abs().expm1(),
+}
+
+_PREDICTED: dict[str, Callable[[schema.Task, Tensor], Tensor]] = {
+    "binary": lambda _, logits: logits.sigmoid(),
+    "multilabel": lambda _, logits: logits.sigmoid(),
+    "multiclass": lambda _, logits: logits.softmax(-1),
+    "regression": _natural,
+    "count": lambda _, logits: logits.exp(),
+    "retrieval": lambda _, logits: logits,
+}

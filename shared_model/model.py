@@ -1,0 +1,109 @@
+"""The model: feature encoder, bottom and heads; and which of its parameters are shared."""
+
+from collections.abc import Collection, Iterable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from . import schema
+from .architectures import ARCHITECTURES, Bottom
+from .features import Batch, FeatureEncoder
+from .heads import Head, outputs_of
+from .parameters import to_arrays
+from .protocol import SharedArrays
+
+
+class MultiTaskModel(nn.Module):
+    """`MultiTaskModel(encoder, bottom, heads)`; `build` makes one from the contract.
+
+    Guarantee: `shared_parameters` never names a head's own part, a gate, a table of local scope or anything
+    of a merchant's own task (`tests/shared_model/test_model.py`).
+    """
+
+    def __init__(
+        self, encoder: FeatureEncoder, bottom: Bottom, heads: Mapping[str, Head], local: frozenset[str]
+    ) -> None:
+        """Store the parts; `local` names the prefixes of parameters that stay."""
+        super().__init__()
+        self.encoder = encoder
+        self.bottom = bottom
+        self.heads = nn.ModuleDict(dict(heads))
+        self._local = tuple(f"{prefix}." for prefix in local)
+
+    def shared_parameters(self) -> tuple[str, ...]:
+        """Return the names of the parameters that travel, in a fixed order."""
+        return tuple(sorted(n for n, _ in self.named_parameters() if not n.startswith(self._local)))
+
+    def local_parameters(self) -> tuple[str, ...]:
+        """Return the names of the parameters that stay, in a fixed order."""
+        return tuple(sorted(n for n, _ in self.named_parameters() if n.startswith(self._local)))
+
+    def represent(self, batch: Batch) -> dict[str, Tensor]:
+        """Return every task's representation, shape (..., B, D)."""
+        return self.bottom(self.encoder(batch))
+
+    def forward(
+        self, batch: Batch, tasks: Iterable[str] | None = None, *, own: bool = True
+    ) -> dict[str, Tensor]:
+        """Return the logits of `tasks` (of all, by default), shape (..., B, O) each.
+
+        Args:
+            batch: Encoded rows.
+            tasks: Names of heads to compute.
+            own: Add the merchant's own part; without it the shared prior alone speaks.
+        """
+        representations = self.represent(batch)
+        return {t: self.heads[t](representations[t], own=own) for t in tasks or self.heads}
+
+    def learns_in_rounds(self, task: str) -> bool:
+        """Whether training on `task` moves anything that travels."""
+        shares_bottom = any(n.startswith(("bottom.", "encoder.")) for n in self.shared_parameters())
+        return bool(self.heads[task].uses_prior) or shares_bottom
+
+
+def build(
+    federation: schema.Federation,
+    *,
+    generator: torch.Generator,
+    own_tasks: Mapping[str, schema.Task] | None = None,
+    alone: Collection[str] = (),
+    catalogues: Mapping[str, int] | None = None,
+) -> MultiTaskModel:
+    """Return the model of a contract.
+
+    Args:
+        federation: The contract.
+        generator: Draws the initial weights.
+        own_tasks: Tasks of the merchant's own; their heads stay.
+        alone: Tasks of the contract for which the merchant wants a head of its own only.
+        catalogues: Number of items per retrieval task; a task without one gets a catalogue of one item.
+    """
+    architecture = ARCHITECTURES[federation.bottom.architecture]
+    features = {n: f for n, f in federation.features.items() if isinstance(f, architecture.reads)}
+    tasks: dict[str, schema.Task] = {**federation.tasks, **(own_tasks or {})}
+    encoder = FeatureEncoder(features, generator=generator)
+    bottom = architecture.build(federation.bottom, encoder, tuple(tasks), generator)
+    heads = {
+        name: Head(task, bottom.width, outputs_of(task, (catalogues or {}).get(name, 1)), alone=name in alone)
+        for name, task in tasks.items()
+    }
+    local = {f"heads.{name}.own" for name in tasks}
+    local |= {f"heads.{name}" for name in tasks if name not in federation.tasks}
+    local |= {f"bottom.{part}" for part in bottom.local_parts}
+    local |= {f"encoder.tables.{n}" for n, f in features.items() if getattr(f, "scope", "shared") == "local"}
+    local |= {
+        f"encoder.projections.{n}" for n, f in features.items() if getattr(f, "scope", "shared") == "local"
+    }
+    return MultiTaskModel(encoder, bottom, heads, frozenset(local))
+
+
+def initial_shared(federation: schema.Federation, seed: int) -> SharedArrays:
+    """Return the shared parameters that a new training starts from."""
+    model = build(federation, generator=torch.Generator().manual_seed(seed))
+    return to_arrays(model, model.shared_parameters())
+
+
+def task_of(federation: schema.Federation) -> dict[str, str]:
+    """Return, for every shared parameter that belongs to one task alone, the name of that task."""
+    names = initial_shared(federation, 0)
+    return {name: name.split(".")[1] for name in names if name.startswith("heads.")}

@@ -1,0 +1,38 @@
+"""Move parameters between a model and the arrays that travel. Which ones travel, the model says."""
+
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from .protocol import SharedArrays
+
+
+def to_arrays(module: nn.Module, names: Iterable[str]) -> SharedArrays:
+    """Return copies of the named parameters as float32 arrays."""
+    parameters = dict(module.named_parameters())
+    return {name: parameters[name].detach().float().cpu().numpy().copy() for name in names}
+
+
+def from_arrays(module: nn.Module, arrays: SharedArrays) -> None:
+    """Write `arrays` into the parameters of the same names.
+
+    Raises:
+        KeyError: The module has no such parameter.
+        RuntimeError: A shape differs.
+    """
+    load(module, {name: torch.from_numpy(array) for name, array in arrays.items()})
+
+
+def load(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Write `tensors` into the parameters of the same names (errors as in `from_arrays`)."""
+    parameters = dict(module.named_parameters())
+    with torch.no_grad():
+        for name, tensor in tensors.items():
+            parameters[name].copy_(tensor)
+
+
+def take(module: nn.Module, names: Iterable[str]) -> dict[str, Tensor]:
+    """Return copies of the named parameters."""
+    parameters = dict(module.named_parameters())
+    return {name: parameters[name].detach().clone() for name in names}
