@@ -404,11 +404,26 @@ def parse_federation(tables: Mapping[str, Any], *, file: Path | str = "federatio
         if isinstance(feature, Text):
             _check_text(name, feature, file)
     for name, task in federation.tasks.items():
-        if task.library:
-            _check_library(name, task, file)
-        if isinstance(task, Regression) and task.low >= task.high:
-            raise ConfigError(file, f"tasks.{name}.low", task.low, f"less than high, which is {task.high}")
+        check_task(name, task, file=file)
     return federation
+
+
+def check_task(name: str, task: Task, *, file: Path | str, table: str = "tasks") -> None:
+    """Check what the fields of a task cannot say one by one.
+
+    Args:
+        name: Of the task.
+        task: As parsed.
+        file: Named in the error.
+        table: Where the task stands in that file.
+
+    Raises:
+        ConfigError: Its library task is unknown or of another kind, or its bounds are empty.
+    """
+    if task.library:
+        _check_library(f"{table}.{name}", task, file)
+    if isinstance(task, Regression) and task.low >= task.high:
+        raise ConfigError(file, f"{table}.{name}.low", task.low, f"less than high, which is {task.high}")
 
 
 def _check_sequence(federation: Federation, name: str, feature: Sequence, file: Path | str) -> None:
@@ -431,12 +446,12 @@ def _check_text(name: str, feature: Text, file: Path | str) -> None:
         raise ConfigError(file, f"features.{name}.words", 0, "at least 1 where characters are [0, 0]")
 
 
-def _check_library(name: str, task: _Task, file: Path | str) -> None:
+def _check_library(key: str, task: _Task, file: Path | str) -> None:
     if task.library not in library.TASKS:
         allowed = f"a library task: {', '.join(library.TASKS)}; or nothing, for a mapped label column"
-        raise ConfigError(file, f"tasks.{name}.library", task.library, allowed)
+        raise ConfigError(file, f"{key}.library", task.library, allowed)
     kind, needed = getattr(task, "kind", None), library.TASKS[task.library].kind
     allowed_kinds = {"regression", "count"} if task.library == "units" else {needed}
     if kind not in allowed_kinds:
         allowed = f"{' or '.join(sorted(allowed_kinds))}, which is what {task.library} is"
-        raise ConfigError(file, f"tasks.{name}.kind", kind, allowed)
+        raise ConfigError(file, f"{key}.kind", kind, allowed)
