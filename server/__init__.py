@@ -1,0 +1,1 @@
+"""The coordinator: agrees, asks, aggregates, goes on after a stop."""

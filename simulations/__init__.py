@@ -1,0 +1,1 @@
+"""Merchants simulated on one machine, for research and tests."""

@@ -1,0 +1,135 @@
+"""Where a run stands, on disk: enough to go on as if it had never stopped.
+
+Guarantees:
+    * A checkpoint is wholly there or not there at all (`shared_model.files`).
+    * What is read back is bit for bit what was written: float64 stays float64.
+    (`tests/server/test_checkpoint.py`)
+"""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from shared_model import files, protocol
+from shared_model.errors import StateError
+
+from . import optimizers
+from .aggregation import Arrays
+from .averaging import Average
+
+FOLDER = "checkpoints"
+_FORMAT = "1"
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """Everything that a round changes.
+
+    Attributes:
+        round: Last completed round; 0 before the first.
+        iterate: The shared arrays, float64.
+        moments: State of the server optimizer.
+        average: Mean of late iterates.
+    """
+
+    round: int
+    iterate: Arrays
+    moments: optimizers.State = field(default_factory=dict)
+    average: Average = field(default_factory=Average)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """A progress and the run it belongs to (names as in `protocol.TrainInstruction`)."""
+
+    fingerprint: str
+    lineage: str
+    progress: Progress
+
+
+def save(directory: Path, checkpoint: Checkpoint, *, keep: int = 2, durable: bool = True) -> Path:
+    """Write `checkpoint` into the run directory and remove all but the last `keep`.
+
+    Returns:
+        The file that was written.
+
+    Raises:
+        OSError: The disk is full or not writable; earlier checkpoints are as they were.
+    """
+    progress = checkpoint.progress
+    path = directory / FOLDER / f"round-{progress.round:06d}.safetensors"
+    metadata = {
+        "format": _FORMAT,
+        "protocol": str(protocol.VERSION),
+        "round": str(progress.round),
+        "fingerprint": checkpoint.fingerprint,
+        "lineage": checkpoint.lineage,
+        "averaged": str(progress.average.count),
+    }
+    files.write_tensors(path, _tensors(progress), metadata, durable=durable)
+    for old in _newest_first(directory)[keep:]:
+        old.unlink()
+    return path
+
+
+def latest(directory: Path) -> Checkpoint | None:
+    """Return the newest checkpoint of a run directory that can be read, or None where there is none.
+
+    A damaged file is skipped with a warning.
+
+    Raises:
+        StateError: There are checkpoints, but none can be read.
+    """
+    paths = _newest_first(directory)
+    for path in paths:
+        try:
+            return _read(path)
+        except StateError as error:
+            logger.warning("checkpoint skipped, the one before it is used: %s", error)
+    if paths:
+        raise StateError(
+            f"{directory / FOLDER}: none of {len(paths)} checkpoints can be read. Restore one from a copy, "
+            "or remove the run directory to start afresh under a new lineage."
+        )
+    return None
+
+
+def _newest_first(directory: Path) -> list[Path]:
+    return sorted((directory / FOLDER).glob("round-*.safetensors"), reverse=True)
+
+
+def _read(path: Path) -> Checkpoint:
+    tensors, metadata = files.read_tensors(path)
+    if (metadata.get("format"), metadata.get("protocol")) != (_FORMAT, str(protocol.VERSION)):
+        raise StateError(f"{path} was written by another version. Continue the run with that version.")
+    try:
+        average = Average(int(metadata["averaged"]), _under("average", tensors))
+        progress = Progress(
+            round=int(metadata["round"]),
+            iterate=_under("iterate", tensors),
+            moments={kind: found for kind in ("first", "second") if (found := _under(kind, tensors))},
+            average=average,
+        )
+        return Checkpoint(fingerprint=metadata["fingerprint"], lineage=metadata["lineage"], progress=progress)
+    except (KeyError, ValueError) as error:
+        raise StateError(f"{path} is damaged ({error!r}). Restore it from a copy.") from error
+
+
+def _tensors(progress: Progress) -> dict[str, Tensor]:
+    groups = {"iterate": progress.iterate, "average": progress.average.mean, **progress.moments}
+    return {
+        f"{group}/{name}": torch.from_numpy(array)
+        for group, arrays in groups.items()
+        for name, array in arrays.items()
+    }
+
+
+def _under(group: str, tensors: Mapping[str, Tensor]) -> Arrays:
+    prefix = f"{group}/"
+    return {name.removeprefix(prefix): t.numpy() for name, t in tensors.items() if name.startswith(prefix)}

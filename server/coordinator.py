@@ -1,0 +1,219 @@
+"""A whole run: rounds with attempts, a journal, a checkpoint after each, and going on after a stop."""
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from flwr.app import ConfigRecord
+from flwr.serverapp import Grid
+
+from shared_model.errors import AggregationError, FingerprintMismatch, QuorumNotReached, StateError
+from shared_model.journal import Journal
+from shared_model.protocol import SharedArrays
+from shared_model.schema import Federation
+
+from . import checkpoint, wire
+from .checkpoint import Checkpoint, Progress
+from .config import RunSettings
+from .open_round import needed
+from .roster import Roster
+from .strategy import FederatedStrategy, Note
+
+JOURNAL = "journal.jsonl"
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoundSummary:
+    """How a round ended.
+
+    Attributes:
+        round: From 1.
+        rounds: Of the contract.
+        asked: Number of merchants asked.
+        accepted: Names whose updates were added.
+        refused: Name -> why its reply was not used.
+        missing: Names that did not answer.
+        attempt: 1 where the first one reached the quorum.
+        seconds: From the first question to the new arrays, checkpoint not included.
+        arrays: The new shared arrays.
+    """
+
+    round: int
+    rounds: int
+    asked: int
+    accepted: tuple[str, ...]
+    refused: Mapping[str, str]
+    missing: tuple[str, ...]
+    attempt: int
+    seconds: float
+    arrays: SharedArrays
+
+
+def train(
+    grid: Grid,
+    federation: Federation,
+    initial: SharedArrays,
+    *,
+    settings: RunSettings,
+    roster: Roster,
+    task_of: Mapping[str, str],
+    on_round: Callable[[RoundSummary], None] | None = None,
+) -> SharedArrays:
+    """Train the shared arrays for the contract's rounds; go on where an earlier call stopped.
+
+    A run that stopped after any round and is called again with the same arguments ends with the same
+    arrays, bit for bit, as one that never stopped (`tests/server/test_coordinator.py`).
+
+    Args:
+        grid: Reaches the merchants.
+        federation: The contract.
+        initial: Shared arrays before round 1; ignored where a checkpoint is found.
+        settings: Where the run is kept and what it is called.
+        roster: Who takes part.
+        task_of: Array -> the task it belongs to, for arrays that belong to one.
+        on_round: Is told of every completed round, after its checkpoint.
+
+    Returns:
+        The arrays to release: the last iterate, or the mean of the last half (`server.average`).
+
+    Raises:
+        QuorumNotReached: Too few usable replies, `attempts` times; the last checkpoint stands.
+        AggregationError: The new arrays are not finite.
+        FingerprintMismatch: The run directory holds a run of another contract.
+        StateError: It holds another lineage, another model, or only damaged checkpoints.
+        OSError: The disk is full; the last checkpoint stands.
+    """
+    with Journal(settings.directory / JOURNAL, durable=settings.durable) as journal:
+        note = partial(_note, journal)
+        progress = _begun(federation, initial, settings, note)
+        strategy = FederatedStrategy(
+            federation, progress, lineage=settings.lineage, roster=roster, task_of=task_of, note=note
+        )
+        while strategy.progress.round < federation.federation.rounds:
+            summary = _round(strategy, grid, federation, note)
+            _save(federation, strategy.progress, settings, note)
+            if on_round:
+                on_round(summary)
+        note("run_finished", round=strategy.progress.round)
+        return released(federation, strategy.progress)
+
+
+def released(federation: Federation, progress: Progress) -> SharedArrays:
+    """Return the arrays that a finished run gives to the merchants."""
+    if federation.server.average == "last_half" and progress.average.count:
+        return wire.rounded(progress.average.mean)
+    return wire.rounded(progress.iterate)
+
+
+def _begun(federation: Federation, initial: SharedArrays, settings: RunSettings, note: Note) -> Progress:
+    """Return where the run stands: at its last checkpoint, or at a new one of round 0."""
+    found = checkpoint.latest(settings.directory)
+    if found is None:
+        progress = Progress(
+            round=0, iterate={name: array.astype(np.float64) for name, array in initial.items()}
+        )
+        note(
+            "run_started",
+            name=federation.federation.name,
+            fingerprint=federation.fingerprint,
+            lineage=settings.lineage,
+            seed=settings.seed,
+            rounds=federation.federation.rounds,
+        )
+        _save(federation, progress, settings, note)
+        return progress
+    _check_same_run(found, federation, initial, settings)
+    note("resumed", round=found.progress.round)
+    return found.progress
+
+
+def _check_same_run(
+    found: Checkpoint, federation: Federation, initial: SharedArrays, settings: RunSettings
+) -> None:
+    where: Path = settings.directory
+    if found.fingerprint != federation.fingerprint:
+        raise FingerprintMismatch(
+            f"{where} holds a run of the contract {found.fingerprint[:12]}..., this one is "
+            f"{federation.fingerprint[:12]}...: federation.toml was changed. Put the old file back, or begin "
+            "a new run in another directory under a new lineage."
+        )
+    if found.lineage != settings.lineage:
+        raise StateError(
+            f"{where} holds lineage {found.lineage!r}, asked for {settings.lineage!r}. Use another directory "
+            "for a new lineage."
+        )
+    shapes = {name: array.shape for name, array in found.progress.iterate.items()}
+    if shapes != {name: array.shape for name, array in initial.items()}:
+        raise StateError(
+            f"{where} holds arrays of another model, although the contract is the same: the software was "
+            "changed. Continue the run with the version that began it."
+        )
+
+
+def _round(strategy: FederatedStrategy, grid: Grid, federation: Federation, note: Note) -> RoundSummary:
+    """Ask until a quorum answers, at most `attempts` times.
+
+    Raises:
+        QuorumNotReached: It never did.
+    """
+    terms, number, began = federation.federation, strategy.progress.round + 1, time.monotonic()
+    for attempt in range(1, terms.attempts + 1):
+        questions = strategy.configure_train(number, strategy.arrays, ConfigRecord(), grid)
+        replies = grid.send_and_receive(questions, timeout=terms.deadline_seconds)
+        strategy.aggregate_train(number, replies)
+        if strategy.progress.round == number:
+            return _closed(strategy, federation, attempt, time.monotonic() - began, note)
+        logger.warning("round %d missed its quorum, attempt %d of %d", number, attempt, terms.attempts)
+    opened = strategy.opened
+    asked, accepted = (len(opened.members), len(opened.accepted)) if opened else (0, 0)
+    note("round_failed", round=number, asked=asked, accepted=accepted, attempts=terms.attempts)
+    raise QuorumNotReached(
+        f"Round {number} got {accepted} usable replies of {asked} merchants in {terms.attempts} attempts, "
+        f"{needed(terms.quorum, asked)} are needed. The journal says why; start again to go on after round "
+        f"{number - 1}."
+    )
+
+
+def _closed(
+    strategy: FederatedStrategy, federation: Federation, attempt: int, seconds: float, note: Note
+) -> RoundSummary:
+    opened = strategy.opened
+    if opened is None:
+        raise AggregationError("There is no open round.")
+    note(
+        "round_closed",
+        round=opened.instruction.round,
+        accepted=sorted(opened.accepted),
+        attempt=attempt,
+        seconds=round(seconds, 6),
+    )
+    return RoundSummary(
+        round=opened.instruction.round,
+        rounds=federation.federation.rounds,
+        asked=len(opened.members),
+        accepted=tuple(sorted(opened.accepted)),
+        refused=dict(opened.refused),
+        missing=tuple(opened.missing),
+        attempt=attempt,
+        seconds=seconds,
+        arrays=wire.rounded(strategy.progress.iterate),
+    )
+
+
+def _save(federation: Federation, progress: Progress, settings: RunSettings, note: Note) -> None:
+    written = Checkpoint(fingerprint=federation.fingerprint, lineage=settings.lineage, progress=progress)
+    path = checkpoint.save(
+        settings.directory, written, keep=settings.keep_checkpoints, durable=settings.durable
+    )
+    note("checkpoint", round=progress.round, file=path.name)
+
+
+def _note(journal: Journal, event: str, **facts: object) -> None:
+    journal.append(event, at=datetime.now(UTC).isoformat(timespec="milliseconds"), **facts)

@@ -1,0 +1,66 @@
+"""A round between its questions and its result."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from flwr.app import Message
+
+from shared_model.protocol import SharedArrays, TrainInstruction
+
+from .aggregation import WeightedSum
+from .roster import Member
+
+
+@dataclass
+class OpenRound:
+    """Who was asked what, and what has come back so far.
+
+    Attributes:
+        instruction: What every asked merchant got.
+        start: The arrays they got.
+        members: Whom it asked, by node id.
+        messages: The questions; a grid writes their ids when it sends them. All share one content.
+        accepted: Names whose replies entered the sum.
+        refused: Name -> why its reply did not.
+        answered: Nodes that replied.
+        total: The sum so far.
+        node_of_question: Id of a question -> the node that was asked.
+    """
+
+    instruction: TrainInstruction
+    start: SharedArrays
+    members: Mapping[int, Member]
+    messages: list[Message]
+    accepted: list[str] = field(default_factory=list)
+    refused: dict[str, str] = field(default_factory=dict)
+    answered: set[int] = field(default_factory=set)
+    total: WeightedSum = field(default_factory=WeightedSum)
+    node_of_question: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def missing(self) -> list[str]:
+        """Names that were asked and did not answer, in order."""
+        return sorted(member.name for node, member in self.members.items() if node not in self.answered)
+
+
+def needed(quorum: float, asked: int) -> int:
+    """Return how many usable replies a round needs: at least one, and the share `quorum` of those asked.
+
+    >>> needed(0.5, 5), needed(0.1, 30), needed(0.5, 0)
+    (3, 3, 1)
+    """
+    return max(1, math.ceil(round(quorum * asked, 9)))
+
+
+def sender(opened: OpenRound, reply: Message) -> int | None:
+    """Return the asked node that a reply answers for, or None.
+
+    The question it answers decides, not the sender written on it: error replies that the SuperLink makes
+    for a lost node carry the SuperLink's own id.
+    """
+    if not opened.node_of_question:  # a grid writes the ids when it sends
+        opened.node_of_question |= {m.metadata.message_id: m.metadata.dst_node_id for m in opened.messages}
+        opened.node_of_question.pop("", None)
+    node = opened.node_of_question.get(reply.metadata.reply_to_message_id)
+    return node if reply.has_error() or reply.metadata.src_node_id == node else None

@@ -1,0 +1,90 @@
+"""Whether a merchant's reply may enter the aggregate.
+
+A reply is used whole or not at all. What is wrong with it is said in words for the coordinator's journal;
+of an error reply only the code is ever read, never the text that came with it.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+from flwr.app import ArrayRecord, ConfigRecord, Message, RecordDict
+
+from shared_model import protocol
+from shared_model.errors import ProtocolError, VersionMismatch
+from shared_model.protocol import Refusal, SharedArrays, TrainInstruction, TrainReport
+
+from . import wire
+
+_LONGEST_REASON = 200
+_FLOWER_ERRORS = {
+    1: "CLIENT_APP_NOT_LOADED",
+    2: "CLIENT_APP_RAISED",
+    3: "MESSAGE_UNAVAILABLE",
+    4: "REPLY_UNAVAILABLE",
+    5: "NODE_UNAVAILABLE",
+    6: "MOD_FAILED",
+    7: "INVALID_BUNDLE",
+    8: "CLIENT_APP_CRASHED",
+}
+"""Flower's own error codes (its documentation of `flwr.app.Error`), in our words."""
+
+
+def check(
+    reply: Message, instruction: TrainInstruction, expected: Mapping[str, tuple[int, ...]]
+) -> SharedArrays | str:
+    """Return the arrays of a usable reply, or in words why it is not usable.
+
+    Args:
+        reply: What came back.
+        instruction: What was asked.
+        expected: Shape of every array of the contract.
+    """
+    if reply.has_error():
+        return _error_name(reply.error.code)
+    return _checked(reply.content, instruction, expected)
+
+
+def _checked(
+    content: RecordDict, instruction: TrainInstruction, expected: Mapping[str, tuple[int, ...]]
+) -> SharedArrays | str:
+    arrays, report = content.get(protocol.ARRAYS), content.get(protocol.REPORT)
+    if surplus := sorted(set(content) - {protocol.ARRAYS, protocol.REPORT}):
+        return _short(f"unknown record {surplus[0]}")
+    if not isinstance(arrays, ArrayRecord):
+        return f"missing record {protocol.ARRAYS}"
+    if not isinstance(report, ConfigRecord):
+        return f"missing record {protocol.REPORT}"
+    if problem := _problem_with_report(report, instruction):
+        return problem
+    try:
+        values = wire.unpack(arrays)
+    except ProtocolError as error:
+        return _short(str(error))
+    if problem := protocol.problem_with(values, expected):
+        return _short(problem)
+    return {name: values[name].astype(np.float32, copy=False) for name in expected}
+
+
+def _problem_with_report(record: ConfigRecord, instruction: TrainInstruction) -> str | None:
+    try:
+        report = TrainReport.from_mapping(dict(record))
+    except VersionMismatch:
+        return "another version"
+    except ProtocolError:
+        return "unreadable report"
+    if report.lineage != instruction.lineage:
+        return "another lineage"
+    if report.round != instruction.round:
+        return f"another round {report.round}"
+    return None
+
+
+def _error_name(code: int) -> str:
+    if code in list(Refusal):
+        return Refusal(code).name
+    return _FLOWER_ERRORS.get(code, f"error {code}")
+
+
+def _short(reason: str) -> str:
+    """Cut what may contain the sender's own words."""
+    return reason if len(reason) <= _LONGEST_REASON else f"{reason[:_LONGEST_REASON]}..."

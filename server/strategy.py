@@ -1,0 +1,229 @@
+"""One round on Flower's `Strategy` interface: ask, check, add up, take the server step.
+
+It derives from the abstract class rather than from Flower's FedAvg, which keeps all replies in memory and
+lets one odd reply fail the whole run.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+
+import numpy as np
+from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord, RecordDict
+from flwr.serverapp import Grid
+from flwr.serverapp.strategy import Strategy
+
+from shared_model import protocol
+from shared_model.errors import AggregationError
+from shared_model.protocol import TrainInstruction
+from shared_model.schema import Federation
+
+from . import aggregation, averaging, optimizers, replies, wire
+from .checkpoint import Progress
+from .open_round import OpenRound, needed, sender
+from .roster import Member, Roster
+
+Note = Callable[..., None]
+"""Writes one event and its facts, as `shared_model.journal.Journal.append` does."""
+
+logger = logging.getLogger(__name__)
+
+
+class FederatedStrategy(Strategy):
+    """Federated averaging with a server optimizer, for merchants that may fail or misbehave.
+
+    Guarantees:
+        * A reply enters the aggregate whole or not at all; a refused or missing one is named.
+        * Memory does not grow with the number of merchants where the grid yields replies one at a time.
+        * The numbers that shape the aggregate are the contract's: weights, optimizer, quorum.
+        (`tests/server/test_strategy.py`, `tests/server/test_faults.py`)
+
+    `server.coordinator.train` adds attempts, checkpoints and resumption around it. Under Flower's own
+    `start` it works too: begin with `strategy.arrays`. A round that misses its quorum then changes nothing,
+    and the next iteration asks the same round again; so the round that merchants see is
+    `progress.round + 1`, whatever number Flower counts.
+    """
+
+    def __init__(
+        self,
+        federation: Federation,
+        progress: Progress,
+        *,
+        lineage: str,
+        roster: Roster,
+        task_of: Mapping[str, str],
+        note: Note = lambda event, **facts: None,
+    ) -> None:
+        """Continue from `progress`.
+
+        Args:
+            federation: The contract.
+            progress: Where the run stands; round 0 with the initial arrays at the beginning.
+            lineage: Of the run.
+            roster: Who can be asked.
+            task_of: Array -> the task it belongs to, for arrays that belong to one; such an array is
+                averaged over the members that train the task.
+            note: Is told what happens.
+        """
+        self._federation = federation
+        self._lineage, self._roster, self._task_of, self._note = lineage, roster, dict(task_of), note
+        self._shapes = {name: array.shape for name, array in progress.iterate.items()}
+        self._names_of: dict[frozenset[str], tuple[str, ...]] = {}
+        self.progress = progress
+        self.opened: OpenRound | None = None
+
+    @property
+    def arrays(self) -> ArrayRecord:
+        """The current shared arrays as they travel."""
+        return wire.pack(wire.rounded(self.progress.iterate))
+
+    def summary(self) -> None:
+        """Log what the contract asks for."""
+        terms, server = self._federation.federation, self._federation.server
+        logger.info(
+            "%s: round %d of %d, quorum %g, %s",
+            terms.name,
+            self.progress.round,
+            terms.rounds,
+            terms.quorum,
+            server,
+        )
+
+    def configure_train(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> list[Message]:
+        """Return one question per member that trains; they all share one content.
+
+        Raises:
+            AggregationError: `arrays` are not this strategy's own.
+        """
+        start = wire.rounded(self.progress.iterate)
+        digest = protocol.digest(start)
+        if protocol.digest(wire.unpack(arrays)) != digest:
+            raise AggregationError(
+                "The arrays are not those of the last round: start with `strategy.arrays`."
+            )
+        instruction = TrainInstruction(
+            fingerprint=self._federation.fingerprint,
+            lineage=self._lineage,
+            round=self.progress.round + 1,
+            digest=digest,
+        )
+        members = self._members(grid)
+        content = RecordDict(
+            {protocol.ARRAYS: arrays, protocol.INSTRUCTION: ConfigRecord({**instruction.to_mapping()})}
+        )
+        messages = [
+            Message(content, node, MessageType.TRAIN, group_id=str(instruction.round)) for node in members
+        ]
+        self.opened = OpenRound(instruction, start, members, messages)
+        asked = sorted(member.name for member in members.values())
+        self._note("round_opened", round=instruction.round, asked=asked)
+        return messages
+
+    def aggregate_train(
+        self, server_round: int, replies: Iterable[Message]
+    ) -> tuple[ArrayRecord | None, MetricRecord | None]:
+        """Add the usable replies up, one at a time, and take the server step.
+
+        Returns:
+            The new arrays, or None where too few replies were usable; and how many were accepted.
+
+        Raises:
+            AggregationError: No round is open, or the new arrays are not finite.
+        """
+        opened = self.opened
+        if opened is None:
+            raise AggregationError("There is no open round: call `configure_train` first.")
+        for reply in replies:
+            self._take(opened, reply)
+            del reply  # or it would stay alive while the next one is made
+        number = opened.instruction.round
+        for name in opened.missing:
+            self._note("reply_missing", round=number, merchant=name)
+        metrics = MetricRecord({"asked": len(opened.members), "accepted": len(opened.accepted)})
+        if len(opened.accepted) < needed(self._federation.federation.quorum, len(opened.members)):
+            return None, metrics
+        self.progress = self._advanced(opened)
+        return self.arrays, metrics
+
+    def configure_evaluate(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> list[Message]:
+        """Ask nobody: a metric is a release, and merchants evaluate for themselves."""
+        return []
+
+    def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> None:
+        """Nothing was asked."""
+
+    def _members(self, grid: Grid) -> dict[int, Member]:
+        """Return the members to ask, by node id, in order of node id."""
+        found: dict[int, Member] = {}
+        names: set[str] = set()
+        for node, member in sorted(self._roster(grid).items()):
+            if member.tier not in self._federation.tiers:
+                self._note("member_refused", merchant=member.name, reason=f"unknown tier {member.tier}")
+            elif member.name in names:
+                self._note("member_refused", merchant=member.name, reason="the name is taken by another node")
+            elif member.role == "train":
+                found[node] = member
+                names.add(member.name)
+        return found
+
+    def _take(self, opened: OpenRound, reply: Message) -> None:
+        """Add one reply to the open round, or refuse it."""
+        number = opened.instruction.round
+        node = sender(opened, reply)
+        if node is None:
+            self._note("reply_refused", round=number, merchant="", reason="nobody asked for it")
+            return
+        member = opened.members[node]
+        if node in opened.answered:
+            self._note("reply_refused", round=number, merchant=member.name, reason="second reply")
+            return
+        opened.answered.add(node)
+        checked = replies.check(reply, opened.instruction, self._shapes)
+        if isinstance(checked, str):
+            opened.refused[member.name] = checked
+            self._note("reply_refused", round=number, merchant=member.name, reason=checked)
+            return
+        opened.total = aggregation.add(
+            opened.total,
+            checked,
+            opened.start,
+            weight=self._federation.tiers[member.tier].weight,
+            names=self._trained_by(member),
+        )
+        opened.accepted.append(member.name)
+
+    def _trained_by(self, member: Member) -> tuple[str, ...]:
+        """Return the arrays that a member's update counts for."""
+        if member.tasks not in self._names_of:
+            self._names_of[member.tasks] = tuple(
+                name
+                for name in self._shapes
+                if name not in self._task_of or self._task_of[name] in member.tasks
+            )
+        return self._names_of[member.tasks]
+
+    def _advanced(self, opened: OpenRound) -> Progress:
+        """Return the progress after the open round.
+
+        Raises:
+            AggregationError: An array is not finite.
+        """
+        options, rounds = self._federation.server, self._federation.federation.rounds
+        number = opened.instruction.round
+        moments, iterate = optimizers.OPTIMIZERS[options.optimizer](
+            self.progress.moments,
+            self.progress.iterate,
+            aggregation.mean_update(opened.total, self._shapes),
+            options,
+            optimizers.learning_rate(options, round_number=number, rounds=rounds),
+        )
+        for name, array in wire.rounded(iterate).items():
+            if not np.isfinite(array).all():
+                raise AggregationError(f"Round {number} makes {name} infinite: lower the learning rates.")
+        average = self.progress.average
+        if options.average == "last_half":
+            average = averaging.include(average, iterate, round_number=number, rounds=rounds)
+        return Progress(round=number, iterate=iterate, moments=moments, average=average)
