@@ -22,6 +22,12 @@ from .layers import Linear
 class Head(nn.Module):
     """`prior` travels, `own` stays: logits = prior(z) + own(z). Under the policy `local` there is no prior.
 
+    Attributes:
+        prior: The shared part, or None.
+        own: The merchant's part.
+        uses_prior: Whether the prior enters the logits.
+        start: Bias of `own` before any training; its weight starts at zero.
+
     Shapes:
         z (..., B, D), logits (..., B, O).
 
@@ -35,7 +41,8 @@ class Head(nn.Module):
         constant = initial_logit(task)
         self.prior = _zero(width, outputs, bias=constant) if task.head == "residual" else None
         self.uses_prior = self.prior is not None and not alone
-        self.own = _zero(width, outputs, bias=0.0 if self.uses_prior else constant)
+        self.start = 0.0 if self.uses_prior else constant
+        self.own = _zero(width, outputs, bias=self.start)
 
     def forward(self, z: Tensor, *, own: bool = True) -> Tensor:
         """Return the logits for z; without `own`, those of the prior, and where there is none, zeros."""

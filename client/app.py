@@ -1,0 +1,95 @@
+"""The ClientApp: wires a message to the merchant and its answer to a reply; it computes nothing.
+
+Guarantee: exactly one valid reply leaves for every message. Where something goes wrong it is one of the fixed
+codes of `shared_model.protocol.Refusal`, without text; what happened is in the merchant's own log
+(`tests/client/test_app.py`).
+"""
+
+import logging
+from collections.abc import Callable
+
+from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Error, Message, RecordDict
+from flwr.clientapp import ClientApp
+
+from shared_model.errors import ConfigError, DataError, FingerprintMismatch, Refused, VersionMismatch
+from shared_model.protocol import (
+    ARRAYS,
+    INSTRUCTION,
+    REPORT,
+    Refusal,
+    SharedArrays,
+    TrainInstruction,
+    TrainReport,
+)
+
+from .reach import ReachableMerchant, merchant_for
+
+_log = logging.getLogger(__name__)
+
+_CODES: tuple[tuple[type[Exception], Refusal], ...] = (
+    (VersionMismatch, Refusal.VERSION),
+    (FingerprintMismatch, Refusal.FINGERPRINT),
+    (ConfigError, Refusal.UNREADY),
+    (DataError, Refusal.UNREADY),
+)
+
+
+def client_app(merchant_of: Callable[[Context], ReachableMerchant]) -> ClientApp:
+    """Return a ClientApp whose merchant is found by `merchant_of`."""
+    app = ClientApp()
+
+    @app.train()
+    def train(message: Message, context: Context) -> Message:
+        return _answered(message, lambda: _train(message, merchant_of(context)))
+
+    @app.train("adopt")
+    def adopt(message: Message, context: Context) -> Message:
+        return _answered(message, lambda: _adopt(message, merchant_of(context)))
+
+    @app.query()
+    def describe(message: Message, context: Context) -> Message:
+        return _answered(message, lambda: _describe(merchant_of(context)))
+
+    return app
+
+
+def _train(message: Message, merchant: ReachableMerchant) -> RecordDict:
+    instruction = TrainInstruction.from_mapping(message.content.config_records[INSTRUCTION])
+    trained = merchant.train(instruction, _arrays(message))
+    report = TrainReport(lineage=instruction.lineage, round=instruction.round)
+    arrays = ArrayRecord({name: Array(array) for name, array in trained.items()})
+    return RecordDict({ARRAYS: arrays, REPORT: ConfigRecord(report.to_mapping())})  # type: ignore[arg-type]
+
+
+def _adopt(message: Message, merchant: ReachableMerchant) -> RecordDict:
+    merchant.adopt(_arrays(message))
+    return RecordDict()
+
+
+def _describe(merchant: ReachableMerchant) -> RecordDict:
+    facts = merchant.describe()
+    record = ConfigRecord({"name": facts.name, "tier": facts.tier, "tasks": ",".join(sorted(facts.tasks))})
+    return RecordDict({REPORT: record})
+
+
+def _arrays(message: Message) -> SharedArrays:
+    return {name: array.numpy() for name, array in message.content.array_records[ARRAYS].items()}
+
+
+def _answered(message: Message, answer: Callable[[], RecordDict]) -> Message:
+    """Return the reply that `answer` makes, or the code of what went wrong with it."""
+    try:
+        return Message(answer(), reply_to=message)
+    except Exception as error:
+        code = _code_of(error)
+        _log.exception("message refused with code %s", code.name)
+        return Message(Error(int(code)), reply_to=message)
+
+
+def _code_of(error: Exception) -> Refusal:
+    if isinstance(error, Refused):
+        return Refusal(error.code)
+    return next((code for kind, code in _CODES if isinstance(error, kind)), Refusal.FAILED)
+
+
+app = client_app(lambda context: merchant_for(context.node_config))

@@ -1,0 +1,283 @@
+"""One merchant: its data, its model, its heads, and the four things it does when asked.
+
+In a simulation the ClientApp calls a `Merchant` directly; deployed, it calls a stub with the same methods.
+The merchant cannot tell the difference.
+"""
+
+import hashlib
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from shared_model import schema
+from shared_model.errors import DataError, Refused
+from shared_model.model import MultiTaskModel, build
+from shared_model.parameters import load, take, to_arrays
+from shared_model.protocol import Refusal, SharedArrays, TrainInstruction, digest, problem_with
+
+from . import acceptance, floors, serving_heads
+from .alone import linear_model
+from .config import MerchantConfig, load_merchant
+from .data.dataset import Dataset, Split, prepare
+from .evaluation import evaluate, logits_of
+from .state import RoundState, ServingState, load_round, load_serving, save_round, save_serving
+from .training import trainer_for
+
+
+@dataclass(frozen=True, kw_only=True)
+class Description:
+    """What a merchant says of itself: public facts only.
+
+    Attributes:
+        name: The merchant's.
+        tier: The size class of the contract that it declares.
+        tasks: Common tasks that it takes part in.
+    """
+
+    name: str
+    tier: str
+    tasks: frozenset[str]
+
+
+class Merchant:
+    """A merchant at work. Methods may be called from any thread, one at a time.
+
+    Guarantees:
+        * `train` returns the shared parameters and nothing else; a head never leaves
+          (`tests/client/test_merchant.py`).
+        * A reply is on the disk before it is returned; the same round asked again returns the same bytes
+          without training again.
+        * A failed call changes nothing that a later call sees.
+    """
+
+    def __init__(
+        self,
+        config: MerchantConfig,
+        federation: schema.Federation,
+        dataset: Dataset,
+        *,
+        seed: int | None = None,
+    ) -> None:
+        """Put a merchant to work.
+
+        Args:
+            config: Its `merchant.toml`.
+            federation: The contract.
+            dataset: Its encoded rows.
+            seed: Makes every draw reproducible, for simulations; drawn from the system by default.
+        """
+        self.config, self.federation, self.dataset = config, federation, dataset
+        self._seed = seed
+        self._trainer = trainer_for(federation)
+        self._lock = threading.Lock()
+        self._model = self._build()
+        self._first_local = take(self._model, self._model.local_parameters())
+        self._shapes = {
+            n: tuple(p.shape) for n, p in to_arrays(self._model, self._model.shared_parameters()).items()
+        }
+
+    @classmethod
+    def open(cls, path: Path, contract: Path, *, seed: int | None = None) -> "Merchant":
+        """Return the merchant whose `merchant.toml` is at `path`, under the contract at `contract`.
+
+        Raises:
+            ConfigError: One of the files says something that is not allowed.
+            DataError: The shop's data cannot be used.
+        """
+        federation = schema.load_federation(contract)
+        config = load_merchant(path, federation)
+        return cls(config, federation, prepare(config, federation), seed=seed)
+
+    def describe(self) -> Description:
+        """Return the public facts about this merchant."""
+        tasks = frozenset(self.dataset.tasks) - self.dataset.own_tasks
+        return Description(name=self.config.name, tier=self.config.tier, tasks=tasks)
+
+    def train(self, instruction: TrainInstruction, arrays: SharedArrays) -> SharedArrays:
+        """Train one round from `arrays` and return the new shared parameters.
+
+        A round that was missed may be skipped, since a merchant that was too slow for one deadline must be
+        able to come back; a round that lies behind is refused.
+
+        Args:
+            instruction: Which round of which training of which contract.
+            arrays: The round's shared parameters.
+
+        Raises:
+            FingerprintMismatch: The instruction belongs to another contract.
+            Refused: The arrays or the round are not acceptable, or another round is at work; the error's
+                code says which. Nothing was changed.
+        """
+        if not self._lock.acquire(blocking=False):
+            raise Refused(Refusal.BUSY, "another round is at work")
+        try:
+            self._check(instruction, arrays)
+            last = self._last_round(instruction)
+            if last is not None and last.round == instruction.round:
+                return _repeated(last, instruction)
+            return self._trained(instruction, arrays, last)
+        finally:
+            self._lock.release()
+
+    def adopt(self, arrays: SharedArrays) -> dict[str, acceptance.Accepted]:
+        """Take over released shared parameters: fit the serving heads, choose what is served, store both.
+
+        Args:
+            arrays: The released shared parameters.
+
+        Returns:
+            What is served for every task, and the evidence. It stays at the merchant.
+
+        Raises:
+            Refused: The arrays are not those of the contract.
+        """
+        self._check_arrays(arrays)
+        model = self._build()
+        load(model, {name: torch.from_numpy(array) for name, array in arrays.items()})
+        local = self._local_of(load_round(self.config.state))
+        load(model, {n: t for n, t in local.items() if not n.startswith("heads.")})
+        for task in self.dataset.tasks:
+            serving_heads.put(model, task, serving_heads.fit(model, self.dataset, task))
+        alone = linear_model(self.federation, self.dataset)
+        accepted = {
+            task: acceptance.accept(task, self.dataset, model, alone, self.config.serve.accept)
+            for task in self.dataset.tasks
+        }
+        own = [f"heads.{t}.own.{part}" for t in self.dataset.tasks for part in ("weight", "bias")]
+        state = ServingState(
+            fingerprint=self.federation.fingerprint,
+            shared=take(
+                model, [*model.shared_parameters(), *(n for n in local if not n.startswith("heads."))]
+            ),
+            heads=take(model, own),
+            choices={task: a.choice for task, a in accepted.items()},
+        )
+        save_serving(self.config.state, state)
+        return accepted
+
+    def evaluate(self, split: Split = "validation", *, prior: bool = False) -> dict[str, dict[str, float]]:
+        """Return the measures of the served federated model on one split. They stay at the merchant.
+
+        Args:
+            split: `train`, `validation` or `test`.
+            prior: Judge the shared prior alone instead.
+
+        Raises:
+            DataError: Nothing was adopted yet.
+        """
+        return evaluate(self._serving()[0], self.dataset, split, own=not prior)
+
+    def serve(self, task: str, rows: Tensor) -> Tensor:
+        """Return the served logits of one task for `rows`, shape (B, O): of whichever model was accepted.
+
+        Raises:
+            DataError: Nothing was adopted yet.
+        """
+        model, choices = self._serving()
+        if choices[task] == "floor":
+            return floors.bought_before(self.dataset, task, rows)
+        if choices[task] == "alone":
+            model = linear_model(self.federation, self.dataset)
+        return logits_of(model, self.dataset, task, rows)
+
+    def federated_model(self) -> MultiTaskModel:
+        """Return the adopted model with its serving heads, whatever is served.
+
+        Raises:
+            DataError: Nothing was adopted yet.
+        """
+        return self._serving()[0]
+
+    def _build(self) -> MultiTaskModel:
+        common = self.federation.tasks
+        return build(
+            self.federation,
+            generator=self._stream("initial", 0),
+            own_tasks={t: self.dataset.tasks[t] for t in self.dataset.own_tasks},
+            alone=[
+                t for t, task in self.dataset.tasks.items() if t in common and task.head != common[t].head
+            ],
+            catalogues={task: len(items) for task, items in self.dataset.catalogues.items()},
+        )
+
+    def _check(self, instruction: TrainInstruction, arrays: SharedArrays) -> None:
+        instruction.check_fingerprint(self.federation.fingerprint)
+        planned = self.federation.federation.rounds
+        if not 1 <= instruction.round <= planned:
+            raise Refused(Refusal.ROUND, f"round {instruction.round} is not one of the {planned} planned")
+        self._check_arrays(arrays)
+        if digest(arrays) != instruction.digest:
+            raise Refused(Refusal.ARRAYS, "the arrays are not those that the instruction names")
+
+    def _check_arrays(self, arrays: SharedArrays) -> None:
+        problem = problem_with(arrays, self._shapes)
+        if problem is not None:
+            raise Refused(Refusal.ARRAYS, problem)
+
+    def _last_round(self, instruction: TrainInstruction) -> RoundState | None:
+        """Return the last round of this training, or None; refuse a round that lies behind it."""
+        last = load_round(self.config.state)
+        if last is None or (last.lineage, last.fingerprint) != (instruction.lineage, instruction.fingerprint):
+            return None
+        if instruction.round < last.round:
+            raise Refused(Refusal.ROUND, f"round {instruction.round} lies behind round {last.round}")
+        return last
+
+    def _trained(
+        self, instruction: TrainInstruction, arrays: SharedArrays, last: RoundState | None
+    ) -> SharedArrays:
+        load(self._model, {name: torch.from_numpy(array) for name, array in arrays.items()})
+        load(self._model, self._local_of(last))
+        self._trainer(
+            self._model, self.dataset, self.federation, self._stream(instruction.lineage, instruction.round)
+        )
+        reply = to_arrays(self._model, self._model.shared_parameters())
+        if (problem := problem_with(reply, self._shapes)) is not None:
+            raise Refused(Refusal.FAILED, f"training diverged: {problem}. Lower local.learning_rate.")
+        state = RoundState(
+            fingerprint=instruction.fingerprint,
+            lineage=instruction.lineage,
+            round=instruction.round,
+            digest=instruction.digest,
+            local=take(self._model, self._model.local_parameters()),
+            reply={name: torch.from_numpy(array) for name, array in reply.items()},
+        )
+        save_round(self.config.state, state)
+        return reply
+
+    def _local_of(self, last: RoundState | None) -> Mapping[str, Tensor]:
+        """Return the parameters that stay, as the last round left them; before the first, as they began."""
+        fits = last is not None and {n: t.shape for n, t in last.local.items()} == {
+            n: t.shape for n, t in self._first_local.items()
+        }
+        return last.local if last is not None and fits else self._first_local
+
+    def _serving(self) -> tuple[MultiTaskModel, Mapping[str, str]]:
+        state = load_serving(self.config.state)
+        if state is None or state.fingerprint != self.federation.fingerprint:
+            raise DataError(
+                f"{self.config.state}: no model of this contract was adopted yet; join a federation first."
+            )
+        model = self._build()
+        load(model, {**state.shared, **state.heads})
+        return model, state.choices
+
+    def _stream(self, purpose: str, number: int) -> torch.Generator:
+        """Return a generator of its own for one purpose; from the system where no seed was given."""
+        generator = torch.Generator()
+        if self._seed is None:
+            generator.seed()
+        else:
+            name = f"{self._seed}/{self.config.name}/{purpose}/{number}"
+            generator.manual_seed(int.from_bytes(hashlib.sha256(name.encode()).digest()[:7], "big"))
+        return generator
+
+
+def _repeated(last: RoundState, instruction: TrainInstruction) -> SharedArrays:
+    if last.digest != instruction.digest:
+        raise Refused(Refusal.CONFLICT, f"round {last.round} was already answered for other arrays")
+    return {name: tensor.numpy() for name, tensor in last.reply.items()}

@@ -1,0 +1,107 @@
+"""Serving heads: the merchant's own parts, fitted on its own rows after the shared model was released.
+
+They are computed from a release and kept in the serving store; nothing of them goes back into training
+(`tests/client/test_merchant.py`).
+
+Notation: B rows, D width of the representation, O outputs.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from shared_model import schema
+from shared_model.heads import row_losses
+from shared_model.model import MultiTaskModel
+
+from .data.dataset import Dataset
+
+_CHUNK = 8192
+
+
+class ServingHead(NamedTuple):
+    """A fitted own part: `weight` (O, D) and `bias` (O,)."""
+
+    weight: Tensor
+    bias: Tensor
+
+
+def fit(
+    model: MultiTaskModel,
+    dataset: Dataset,
+    task: str,
+    *,
+    penalty: float | None = None,
+    rows: Tensor | None = None,
+) -> ServingHead:
+    """Return the own part of `task` that fits the merchant's training rows best.
+
+    Minimises sum of row losses + penalty/2 (|weight|^2 + |bias - start|^2) over the frozen representation,
+    with the prior's logits as offset where the head uses the prior. The problem is convex, so the answer
+    does not depend on what the own part was before. Without rows it is the start itself.
+
+    Args:
+        model: Holds the released shared parameters.
+        dataset: The merchant's rows.
+        task: Name of the task.
+        penalty: In rows; the task's `residual_penalty` by default.
+        rows: Fit on these; by default on all training rows that have a label.
+    """
+    spec, head = dataset.tasks[task], model.heads[task]
+    rows = dataset.rows("train", task=task) if rows is None else rows
+    solution = torch.zeros(head.own.weight.shape[0], head.own.weight.shape[1] + 1, dtype=torch.float64)
+    if len(rows):
+        z, offset, labels = _problem(model, dataset, task, rows)
+        strength = spec.residual_penalty if penalty is None else penalty
+        solve = _ridge if isinstance(spec, schema.Regression) else _newton_like
+        solution = solve(spec, z, offset, labels, strength)
+    solution = solution.to(head.own.weight.dtype)
+    return ServingHead(solution[:, :-1], solution[:, -1] + head.start)
+
+
+def put(model: MultiTaskModel, task: str, head: ServingHead) -> None:
+    """Write a fitted own part into the model."""
+    with torch.no_grad():
+        model.heads[task].own.weight.copy_(head.weight)
+        model.heads[task].own.bias.copy_(head.bias)
+
+
+@torch.no_grad()
+def _problem(
+    model: MultiTaskModel, dataset: Dataset, task: str, rows: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Inputs with a column of ones (B, D + 1), offset (B, O) and labels of the rows, in float64."""
+    parts: list[tuple[Tensor, Tensor, Tensor]] = []
+    head = model.heads[task]
+    for chunk in rows.split(_CHUNK):
+        batch = dataset.batch(chunk, [task])
+        z = model.represent(batch)[task]
+        offset = head(z, own=False) + head.start
+        parts.append((torch.cat([z, torch.ones(len(chunk), 1)], -1), offset, batch.labels[task]))
+    z, offset, labels = (torch.cat(part).double() for part in zip(*parts, strict=True))
+    return z, offset, labels
+
+
+def _ridge(spec: schema.Task, z: Tensor, offset: Tensor, labels: Tensor, penalty: float) -> Tensor:
+    """Closed form for half the squared error; shape (1, D + 1)."""
+    gram = z.T @ z + penalty * torch.eye(z.shape[1], dtype=z.dtype)
+    return torch.linalg.solve(gram, z.T @ (labels - offset[:, 0])).unsqueeze(0)
+
+
+def _newton_like(spec: schema.Task, z: Tensor, offset: Tensor, labels: Tensor, penalty: float) -> Tensor:
+    """L-BFGS on the convex objective, divided by the number of rows; shape (O, D + 1)."""
+    solution = torch.zeros(offset.shape[1], z.shape[1], dtype=z.dtype, requires_grad=True)
+    optimizer = torch.optim.LBFGS(
+        [solution], max_iter=200, tolerance_grad=1e-7, tolerance_change=1e-10, line_search_fn="strong_wolfe"
+    )
+
+    def objective() -> Tensor:
+        optimizer.zero_grad()
+        losses = row_losses(spec, offset + z @ solution.T, labels).value
+        value = (losses.sum() + 0.5 * penalty * solution.square().sum()) / len(z)
+        value.backward()  # type: ignore[no-untyped-call]
+        return value
+
+    optimizer.step(objective)  # type: ignore[no-untyped-call]
+    return solution.detach()

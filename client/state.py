@@ -1,0 +1,141 @@
+"""What a merchant keeps between rounds: two files in its state folder, each whole or absent.
+
+`round.safetensors` holds the last finished round: the parameters that stay, and the reply that was sent, so
+that the same round asked again is answered by the same bytes. `serving.safetensors` holds what is served:
+the released shared parameters and the fitted serving heads. They are different types in different files, and
+no function turns the second into the first.
+
+Guarantee: a reply is on the disk before it is sent (`tests/client/test_merchant.py`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from torch import Tensor
+
+from shared_model.errors import StateError
+from shared_model.files import read_tensors, write_tensors
+
+VERSION = "1"
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoundState:
+    """The last finished round.
+
+    Attributes:
+        fingerprint: Of the contract it belongs to.
+        lineage: Of the training it belongs to.
+        round: Its number.
+        digest: Of the arrays that came with the instruction.
+        local: Parameters that stay, as they are after the round.
+        reply: What was answered.
+    """
+
+    fingerprint: str
+    lineage: str
+    round: int
+    digest: str
+    local: Mapping[str, Tensor]
+    reply: Mapping[str, Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServingState:
+    """What is served.
+
+    Attributes:
+        fingerprint: Of the contract it belongs to.
+        shared: The released shared parameters.
+        heads: Serving heads, `<task>.weight` and `<task>.bias`.
+        choices: Per task, what is served: `federated`, `alone` or `floor`.
+    """
+
+    fingerprint: str
+    shared: Mapping[str, Tensor]
+    heads: Mapping[str, Tensor]
+    choices: Mapping[str, str]
+
+
+def save_round(folder: Path, state: RoundState, *, durable: bool = True) -> None:
+    """Replace the stored round, wholly or not at all.
+
+    Raises:
+        OSError: The disk is full or not writable; the round before is still there.
+    """
+    tensors = {f"local/{n}": t for n, t in state.local.items()} | {
+        f"reply/{n}": t for n, t in state.reply.items()
+    }
+    metadata = {
+        "version": VERSION,
+        "fingerprint": state.fingerprint,
+        "lineage": state.lineage,
+        "round": str(state.round),
+        "digest": state.digest,
+    }
+    write_tensors(folder / "round.safetensors", tensors, metadata, durable=durable)
+
+
+def load_round(folder: Path) -> RoundState | None:
+    """Return the stored round, or None before the first.
+
+    Raises:
+        StateError: The file is damaged or of another version.
+    """
+    stored = _read(folder / "round.safetensors")
+    if stored is None:
+        return None
+    tensors, metadata = stored
+    return RoundState(
+        fingerprint=metadata["fingerprint"],
+        lineage=metadata["lineage"],
+        round=int(metadata["round"]),
+        digest=metadata["digest"],
+        local=_under("local/", tensors),
+        reply=_under("reply/", tensors),
+    )
+
+
+def save_serving(folder: Path, state: ServingState, *, durable: bool = True) -> None:
+    """Replace what is served, wholly or not at all (errors as in `save_round`)."""
+    tensors = {f"shared/{n}": t for n, t in state.shared.items()} | {
+        f"heads/{n}": t for n, t in state.heads.items()
+    }
+    choices = {f"serve/{task}": choice for task, choice in state.choices.items()}
+    metadata = {"version": VERSION, "fingerprint": state.fingerprint, **choices}
+    write_tensors(folder / "serving.safetensors", tensors, metadata, durable=durable)
+
+
+def load_serving(folder: Path) -> ServingState | None:
+    """Return what is served, or None before the first adoption (errors as in `load_round`)."""
+    stored = _read(folder / "serving.safetensors")
+    if stored is None:
+        return None
+    tensors, metadata = stored
+    return ServingState(
+        fingerprint=metadata["fingerprint"],
+        shared=_under("shared/", tensors),
+        heads=_under("heads/", tensors),
+        choices=_under("serve/", metadata),
+    )
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]] | None:
+    try:
+        tensors, metadata = read_tensors(path)
+    except FileNotFoundError:
+        return None
+    if metadata.get("version") != VERSION:
+        raise StateError(
+            f"{path} has version {metadata.get('version')!r} of the state format, this is {VERSION}. "
+            "Keep it, and use the version that wrote it."
+        )
+    return tensors, metadata
+
+
+def _under(prefix: str, mapping: Mapping[str, T]) -> dict[str, T]:
+    return {name.removeprefix(prefix): value for name, value in mapping.items() if name.startswith(prefix)}
