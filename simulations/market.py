@@ -1,7 +1,7 @@
 """A market to simulate: who sells in it, and with which tables.
 
-A market is only data in memory. `simulations.partition.write` turns it into one folder per merchant, which the
-client then reads as it reads any shop's files: nothing downstream knows that a merchant is simulated.
+A market is only data in memory. `simulations.partition.write` turns it into one folder per merchant, which
+the client then reads as it reads any shop's files: nothing downstream knows that a merchant is simulated.
 """
 
 import re

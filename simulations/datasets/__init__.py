@@ -1,0 +1,49 @@
+"""Markets to simulate, by name.
+
+A scenario declares one in its `[market]` table: `kind` names it and the other keys are its options.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from ..market import Market
+from . import olist, online_retail, online_shoppers, synthetic
+from .olist import OlistMarket
+from .online_retail import OnlineRetailMarket
+from .online_shoppers import OnlineShoppersMarket
+from .synthetic import SyntheticMarket
+
+__all__ = [
+    "READERS",
+    "MarketOptions",
+    "OlistMarket",
+    "OnlineRetailMarket",
+    "OnlineShoppersMarket",
+    "SyntheticMarket",
+    "read",
+]
+
+MarketOptions = Annotated[
+    SyntheticMarket | OlistMarket | OnlineRetailMarket | OnlineShoppersMarket, Field(discriminator="kind")
+]
+
+READERS: dict[str, Callable[[Any, Path], Market]] = {
+    "synthetic": synthetic.read,
+    "olist": olist.read,
+    "online_retail": online_retail.read,
+    "online_shoppers": online_shoppers.read,
+}
+"""Kind of market -> function of its options and of the folder that relative paths start from."""
+
+
+def read(options: MarketOptions, base: Path = Path()) -> Market:
+    """Return the market that `options` describe; relative paths in them start from `base`.
+
+    Raises:
+        DataError: The original data are missing; says where to download them.
+        ConfigError: The options name something that the data do not hold.
+    """
+    return READERS[options.kind](options, base)

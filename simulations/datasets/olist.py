@@ -24,7 +24,7 @@ from . import originals
 FILE = "olist_lines.parquet"
 VALIDATION_FROM, TEST_FROM = date(2018, 4, 1), date(2018, 5, 1)
 WINDOW = (datetime(2017, 1, 1), datetime(2018, 8, 29))
-"""Purchases of the study: from the first moment, before the second. Outside it the marketplace hardly sold."""
+"""Purchases of the study: from the first moment, before the second; there are few outside it."""
 
 STUDY = Path(__file__).parents[1] / "experiments" / "olist_sellers.toml"
 OBTAIN = (
@@ -42,7 +42,7 @@ _ITEM_COLUMNS = ("category", "name_len", "desc_len", "photos", "weight_g", "volu
 COLUMNS = _ORDER_COLUMNS + _ITEM_COLUMNS
 
 LEAST = {"test": 40, "validation": 5, "bad": 6}
-"""A seller of the study has at least so many orders to test and validate on, so many test orders reviewed badly."""
+"""A seller of the study has at least so many test and validation orders, and so many bad reviews in test."""
 
 STRATA = {"large": (450, 10**9), "medium": (130, 450), "small": (30, 130)}
 """Training orders of each size group: from, and less than."""
