@@ -40,9 +40,7 @@ def gain_by_merchant(tasks: Sequence[Task], merchants: Sequence[Merchant], cells
             figure,
             f"{counts['gains']} of {sum(counts.values())} pairs clearly gain, {counts['loses']} clearly lose",
         )
-        colours = axes.pcolormesh(
-            gains, cmap=_GAINS, vmin=-_STRONGEST, vmax=_STRONGEST, edgecolors=PAPER, linewidth=1
-        )
+        axes.pcolormesh(gains, cmap=_GAINS, vmin=-_STRONGEST, vmax=_STRONGEST, edgecolors=PAPER, linewidth=1)
         for (y, x), gain in np.ndenumerate(gains):
             _label_cell(axes, x + 0.5, y + 0.5, gain, grid[y][x], size=7.5 if len(rows) <= _CROWDED else 6)
         axes.set_xticks(np.arange(len(tasks)) + 0.5, [spoken(t.name) for t in tasks])
@@ -53,11 +51,7 @@ def gain_by_merchant(tasks: Sequence[Task], merchants: Sequence[Merchant], cells
         axes.invert_yaxis()
         axes.set_ylabel("merchant (orders)")
         axes.spines["bottom"].set_visible(False)
-        bar = figure.colorbar(
-            colours, ax=axes, shrink=min(1.0, 3 / (row_height * max(len(rows), 1))), format=PERCENT
-        )
-        bar.set_label("gain, % of the metric alone")
-        bar.outline.set_visible(False)
+        axes.set_xlabel("gain, % of the metric alone; a triangle marks what the test rows show clearly")
     return figure
 
 
@@ -99,7 +93,8 @@ def _size_dots(axes: Axes, cells: Sequence[Cell], orders: Mapping[str, int]) -> 
         x, y = [orders[c.merchant] for c in chosen], [_gain(c) for c in chosen]
         axes.plot(x, y, symbol, color=colour, markersize=5, alpha=0.85)
     axes.axhline(0, color=INK, linewidth=0.8)
-    axes.set_xscale("log")
+    if cells:
+        axes.set_xscale("log")
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.yaxis.set_major_formatter(PERCENT)

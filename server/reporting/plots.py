@@ -25,6 +25,7 @@ from .style import (
     drawing,
     heading,
     panels,
+    rows_downward,
 )
 from .wording import ALL, axis, number, relative, says, spoken
 
@@ -50,8 +51,7 @@ def gain_by_task(tasks: Sequence[Task], summaries: Sequence[Summary]) -> Figure:
         starts = [y for y, s in enumerate(chosen) if s.group == ALL and y]
         axes.hlines(np.array(starts) - 0.5, 0, 1, RULE, linewidth=0.6, transform=axes.get_yaxis_transform())
         axes.axvline(0, color=INK, linewidth=0.8)
-        axes.set_yticks(range(len(chosen)), [_row_label(s) for s in chosen])
-        axes.set_ylim(len(chosen) - 0.5, -0.5)
+        rows_downward(axes, [_row_label(s) for s in chosen])
         axes.set_xlabel("mean gain over merchants, % of the metric alone (95 % interval)")
         axes.xaxis.set_major_formatter(PERCENT)
         axes.grid(axis="x")
@@ -83,8 +83,7 @@ def methods_by_task(tasks: Sequence[Task], summaries: Sequence[Summary]) -> Figu
         for axes, task in zip(grid, tasks, strict=True):
             rows = {s.group: s for s in summaries if s.task == task.name}
             _method_dots(axes, task, [rows.get(group) for group in groups])
-            axes.set_yticks(range(len(groups)), groups)
-            axes.set_ylim(len(groups) - 0.5, -0.5)
+            rows_downward(axes, groups)
         handles, labels = grid[0].get_legend_handles_labels() if grid else ([], [])
         figure.legend(handles, labels, loc="outside lower center", ncols=len(_METHODS), handletextpad=0.1)
     return figure

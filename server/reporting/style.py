@@ -1,7 +1,7 @@
 """How all plots look, and how a plot becomes SVG that follows the colours of the page around it."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import StringIO
 from typing import Any
@@ -89,6 +89,12 @@ def panels(
 def heading(figure: Figure, text: str) -> None:
     """Put what a figure shows above it, at the left edge."""
     figure.suptitle(text, x=0.01, ha="left")
+
+
+def rows_downward(axes: Axes, labels: Sequence[str]) -> None:
+    """Label the rows y = 0, 1, ... and count them from the top."""
+    axes.set_yticks(range(len(labels)), labels)
+    axes.set_ylim(max(len(labels), 1) - 0.5, -0.5)
 
 
 def svg(figure: Figure, name: str) -> str:

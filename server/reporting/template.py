@@ -11,7 +11,7 @@ _CSS = """
   --rule: #3a4149; --card: #1e2329; --gains: #6cc0f0; --loses: #ff9d57; --warn: #3d3008; --warn-ink: #ffe9ac;
   --safe: #0d3527; --safe-ink: #b9ecd6; } }
 * { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 60rem; padding: 1.5rem 1rem 4rem; background: var(--paper);
+body { margin: 0 auto; max-width: 66rem; padding: 1.5rem 1rem 4rem; background: var(--paper);
   color: var(--ink); font: 1rem/1.55 system-ui, sans-serif; }
 h1 { font-size: 1.75rem; line-height: 1.2; margin: 0 0 .25rem; }
 h2 { font-size: 1.25rem; margin: 2.75rem 0 .5rem; }
@@ -23,8 +23,9 @@ p, ul { margin: .5rem 0; max-width: 44rem; }
   background: var(--warn); color: var(--warn-ink); }
 .banner.on { background: var(--safe); color: var(--safe-ink); }
 .wide { overflow-x: auto; margin: .75rem 0; }
-table { border-collapse: collapse; width: 100%; font-size: .875rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .3rem .6rem; text-align: right; white-space: nowrap; border-bottom: 1px solid var(--rule); }
+table { border-collapse: collapse; width: 100%; font-size: .8125rem; font-variant-numeric: tabular-nums; }
+th, td { padding: .3rem .45rem; text-align: right; white-space: nowrap;
+  border-bottom: 1px solid var(--rule); }
 th { font-weight: 600; color: var(--soft); vertical-align: bottom; }
 th:first-child, td:first-child { text-align: left; padding-left: 0; position: sticky; left: 0;
   background: var(--paper); }
@@ -69,7 +70,8 @@ made {{ result.created }}</p>
 {% if result.checks %}
 <h2>Targets</h2>
 <div class="wide"><table>
-<tr><th>target</th><th class="text">what was asked</th><th>wanted</th><th>found</th><th class="text">met</th></tr>
+<tr><th>target</th><th class="text">what was asked</th><th>wanted</th><th>found</th>
+<th class="text">met</th></tr>
 {% for check in result.checks %}
 <tr><td>{{ check.id }}</td><td class="prose">{{ check.text }}</td>
 <td>{{ check.target | short }} {{ check.unit if check.target is not none }}</td>
@@ -83,10 +85,10 @@ made {{ result.created }}</p>
 
 {% if result.summary %}
 <h2>On average over merchants</h2>
-<p class="soft">Every merchant counts once. A gain above zero means that federated training is better, whichever
-way the metric points; the interval says how the mean would vary over other merchants of the same kind.
-Federated without own rows is what a new merchant gets on its first day. All rows in one place is what no
-federation may do, for comparison only.</p>
+<p class="soft">Every merchant counts once. A gain above zero means that federated training is better,
+whichever way the metric points. The interval says how the mean would vary over other merchants of the same
+kind; of fewer than ten merchants it is a hint only, and too narrow. Federated without own rows is what a new
+merchant gets on its first day. All rows in one place is what no federation may do, for comparison only.</p>
 {% for task in result.tasks %}{% set lines = summaries[task.name] %}{% if lines %}
 <h3>{{ task.name | spoken }}: {{ task | axis }}</h3>
 <div class="wide"><table>
@@ -114,13 +116,14 @@ federation may do, for comparison only.</p>
 
 {% if result.cells %}
 <h2>Merchant by merchant</h2>
-<p class="soft">On each merchant's own test rows, the largest merchant first. The interval resamples whole shoppers;
-where it holds zero, the rows are too few to tell.</p>
+<p class="soft">On each merchant's own test rows, the largest merchant first. The interval resamples whole
+shoppers; where it holds zero, the rows are too few to tell.</p>
 {% for task in result.tasks %}
 <h3>{{ task.name | spoken }}: {{ task | axis }}</h3>
 <div class="wide"><table>
-<tr><th>merchant</th><th class="text">group</th><th>orders</th><th>test rows</th><th>alone</th><th>federated</th>
-<th>all rows in<br>one place</th><th>gain</th><th>95 % interval</th><th class="text">verdict</th></tr>
+<tr><th>merchant</th><th class="text">group</th><th>orders</th><th>test rows</th><th>alone</th>
+<th>federated</th><th>all rows in<br>one place</th><th>gain</th><th>95 % interval</th>
+<th class="text">verdict</th></tr>
 {% for merchant, cell in cells[task.name] %}
 <tr><td>{{ merchant.name }}</td><td class="text">{{ merchant.group }}</td><td>{{ merchant.orders }}</td>
 <td>{{ cell.test_rows }}</td><td>{{ cell.alone | number }}</td><td>{{ cell.federated | number }}</td>
@@ -136,8 +139,9 @@ where it holds zero, the rows are too few to tell.</p>
 enters the model.</p>
 <dl>
 <dt>contract</dt><dd><code>{{ result.contract.fingerprint }}</code></dd>
-<dt>what travels</dt><dd>{{ result.contract.shared_parameters }} numbers of a {{ result.contract.architecture }}
-model, {{ result.contract.bytes_per_round }} bytes each way, per merchant and round</dd>
+<dt>what travels</dt><dd>{{ result.contract.shared_parameters }} numbers of a
+{{ result.contract.architecture | spoken }} model,
+{{ result.contract.bytes_per_round }} bytes each way, per merchant and round</dd>
 <dt>seeds</dt><dd>{{ result.seeds | join(", ") or "none" }}</dd>
 <dt>wall time</dt><dd>{{ result.seconds | short }} s</dd>
 {% if result.command %}<dt>command</dt><dd><code>{{ result.command }}</code></dd>{% endif %}
