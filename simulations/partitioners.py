@@ -133,7 +133,7 @@ def _at_least_one(merchants: int) -> None:
 
 
 def _groups(frame: pl.DataFrame, together: str) -> NDArray[np.int64]:
-    """The group of each row, 0, 1, ... in order of appearance; a row without a value is a group of its own."""
+    """The group of each row, 0, 1, ... by appearance; a row without a value is a group of its own."""
     row = np.arange(len(frame))
     if not together:
         return row
