@@ -50,7 +50,7 @@ BASE: dict[str, tuple[float, float]] = {
 The level of `rebuy` is added to the log odds of the option `repeat`.
 """
 
-DELIVERY_NOISE = 0.22
+DELIVERY_NOISE = 0.3
 """Standard deviation of log(1 + days) around its mechanics."""
 
 

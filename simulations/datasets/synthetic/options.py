@@ -47,14 +47,14 @@ class SyntheticMarket:
     days: Annotated[int, Field(ge=30, le=3660)] = 540
     validation_from: date = date(2023, 2, 15)
     test_from: date = date(2023, 4, 1)
-    median_orders: Orders = 300
-    sigma_orders: Strength = 1.0
+    median_orders: Orders = 250
+    sigma_orders: Strength = 1.2
     min_orders: Orders = 60
     max_orders: Orders = 1500
     items: Annotated[int, Field(ge=2, le=10_000)] = 80
     relatedness: Share = 1.0
     feature_shift: Strength = 0.5
-    label_shift: Strength = 0.3
+    label_shift: Strength = 0.2
     season: Strength = 1.0
     repeat: Annotated[float, Field(gt=0, lt=0.9)] = 0.3
     without_deliveries: Share = 0.0
