@@ -1,0 +1,85 @@
+import logging
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+
+from server import checkpoint
+from server.averaging import Average
+from server.checkpoint import FOLDER, Checkpoint, Progress
+from shared_model.errors import StateError
+
+THIRD = 1 / 3
+"""Not a float32: rounding on the way to the disk would show."""
+
+
+def make_arrays(value):
+    return {"heads.late.w": np.full((2, 2), value), "b": np.full((), value)}
+
+
+def make_checkpoint(number=1, value=THIRD):
+    progress = Progress(
+        round=number,
+        iterate=make_arrays(value),
+        moments={"first": make_arrays(value + 1), "second": make_arrays(value + 2)},
+        average=Average(3, make_arrays(value + 3)),
+    )
+    return Checkpoint(fingerprint="f", lineage="l", progress=progress)
+
+
+def test_what_is_read_back_is_what_was_written(tmp_path):
+    checkpoint.save(tmp_path, make_checkpoint())
+    found = checkpoint.latest(tmp_path)
+    np.testing.assert_equal(asdict(found), asdict(make_checkpoint()))
+    assert found.progress.iterate["b"].dtype == np.float64
+    assert found.progress.iterate["b"] == THIRD
+
+
+def test_only_the_last_checkpoints_are_kept(tmp_path):
+    checkpoint.save(tmp_path, make_checkpoint(8))
+    checkpoint.save(tmp_path, make_checkpoint(9))
+    checkpoint.save(tmp_path, make_checkpoint(10))
+    assert sorted(path.name for path in (tmp_path / FOLDER).iterdir()) == [
+        "round-000009.safetensors",
+        "round-000010.safetensors",
+    ]
+
+
+def test_an_empty_directory_has_no_checkpoint(tmp_path):
+    assert checkpoint.latest(tmp_path) is None
+
+
+def test_a_damaged_newest_file_is_skipped_with_a_warning(tmp_path, caplog):
+    checkpoint.save(tmp_path, make_checkpoint(1))
+    newest = checkpoint.save(tmp_path, make_checkpoint(2))
+    newest.write_bytes(newest.read_bytes()[:-1])
+    with caplog.at_level(logging.WARNING):
+        assert checkpoint.latest(tmp_path).progress.round == 1
+    assert "round-000002.safetensors is damaged" in caplog.text
+
+
+def test_a_run_whose_checkpoints_are_all_damaged_does_not_start_afresh(tmp_path):
+    checkpoint.save(tmp_path, make_checkpoint()).write_bytes(b"")
+    with pytest.raises(StateError, match="none of 1 checkpoints can be read"):
+        checkpoint.latest(tmp_path)
+
+
+def test_a_checkpoint_of_another_version_is_not_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoint, "_FORMAT", "0")
+    checkpoint.save(tmp_path, make_checkpoint())
+    monkeypatch.undo()
+    with pytest.raises(StateError, match="none of 1"):
+        checkpoint.latest(tmp_path)
+
+
+def test_a_full_disk_leaves_the_checkpoint_before(tmp_path, monkeypatch):
+    checkpoint.save(tmp_path, make_checkpoint(1))
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.write_bytes", full)
+    with pytest.raises(OSError, match="No space left"):
+        checkpoint.save(tmp_path, make_checkpoint(2))
+    assert checkpoint.latest(tmp_path).progress.round == 1
+    assert len(list((tmp_path / FOLDER).iterdir())) == 1
