@@ -16,7 +16,6 @@ Role = Literal["train", "receive"]
 """`train`: asked in every round. `receive`: never asked to train, gets the released model only."""
 
 _QUERY_SECONDS = 60.0
-_POLL_SECONDS = 1.0
 
 logger = logging.getLogger(__name__)
 
@@ -81,7 +80,7 @@ def asked(*, seconds: float = _QUERY_SECONDS) -> Roster:
     return reachable
 
 
-def waiting(roster: Roster, *, members: int, seconds: float) -> Roster:
+def waiting(roster: Roster, *, members: int, seconds: float, poll_seconds: float = 1.0) -> Roster:
     """Return `roster`, which waits until at least so many `members` can be reached.
 
     The returned roster raises `AggregationError` where fewer are there after `seconds`.
@@ -95,7 +94,7 @@ def waiting(roster: Roster, *, members: int, seconds: float) -> Roster:
                     f"{len(found)} of {members} members can be reached after {seconds:g} s. Start their "
                     "nodes, or lower the number of members to wait for."
                 )
-            time.sleep(min(_POLL_SECONDS, seconds))
+            time.sleep(poll_seconds)
         return found
 
     return reachable

@@ -98,7 +98,7 @@ def test_a_merchant_that_hangs_is_missing_and_stops_nobody(tmp_path):
         return answer(question, arrays(9.0))
 
     began = time.monotonic()
-    released = run(tmp_path, {"coral": hangs, **GOOD}, make_federation(deadline_seconds=0.2))
+    released = run(tmp_path, {"coral": hangs, **GOOD}, make_federation(deadline_seconds=0.5))
     freed.set()
     assert time.monotonic() - began < 10
     assert released["w"].tolist() == [2.0, 2.0, 2.0]

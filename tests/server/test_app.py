@@ -1,0 +1,99 @@
+"""The ServerApp as Flower calls it, on a grid in this process."""
+
+import json
+
+import pytest
+from flwr.app import ConfigRecord, Context, Message, RecordDict
+from typer.testing import CliRunner
+
+from server import cli
+from server.app import RELEASED, app
+from shared_model import model
+from shared_model.errors import AggregationError
+from shared_model.files import read_tensors
+from shared_model.schema import load_federation
+from simulations.in_process import InProcessGrid
+from tests.server.fakes import events, make_app, moves
+
+CONTRACT = """
+[federation]
+name = "harbour"
+rounds = 2
+local_steps = 5
+[features.price]
+kind = "numeric"
+[tasks.late]
+kind = "binary"
+[bottom]
+architecture = "wide"
+"""
+
+
+@pytest.fixture
+def contract(tmp_path):
+    path = tmp_path / "federation.toml"
+    path.write_text(CONTRACT)
+    return path
+
+
+def make_grid():
+    client = make_app({"alba": moves(1.0), "bruno": moves(3.0)})
+
+    @client.query()
+    def _query(message, context):
+        facts = {"name": context.node_config["name"], "tier": "any", "tasks": "late"}
+        return Message(RecordDict({"report": ConfigRecord(facts)}), reply_to=message)
+
+    return InProcessGrid(client, {name: {"name": name} for name in ("alba", "bruno")})
+
+
+def start(grid, contract, **run_config):
+    config = {"contract": str(contract), "run-directory": str(contract.parent / "run"), "durable": False}
+    app(grid, Context(1, 0, {}, RecordDict(), {**config, **run_config}))
+
+
+def test_a_run_leaves_the_released_arrays_behind(contract):
+    start(make_grid(), contract)
+    tensors, metadata = read_tensors(contract.parent / "run" / RELEASED)
+    federation = load_federation(contract)
+    initial = model.initial_shared(federation, 0)
+    moved = {name: float((tensors[name].numpy() - initial[name]).mean()) for name in initial}
+    assert moved == pytest.approx(dict.fromkeys(initial, 4.0))  # twice the mean of 1 and 3
+    assert metadata["fingerprint"] == federation.fingerprint
+
+
+def test_the_journal_knows_merchants_by_the_names_they_gave(contract):
+    start(make_grid(), contract)
+    assert events(contract.parent / "run", "round_opened")[0]["asked"] == ["alba", "bruno"]
+
+
+def test_too_few_members_stop_the_run(contract):
+    with pytest.raises(AggregationError, match="2 of 3 members can be reached"):
+        start(make_grid(), contract, **{"wait-members": 3, "wait-seconds": 0.0})
+
+
+def test_check_says_what_the_contract_means(contract):
+    result = CliRunner().invoke(cli.app, ["check", str(contract), "--json"])
+    facts = json.loads(result.stdout)
+    federation = load_federation(contract)
+    shared = sum(array.size for array in model.initial_shared(federation, 0).values())
+    assert facts["fingerprint"] == federation.fingerprint
+    assert (facts["shared_parameters"], facts["bytes_per_round"]) == (shared, 8 * shared)
+    assert (facts["features"], facts["tasks"]) == ({"price": "numeric"}, {"late": "binary"})
+    assert (facts["rounds"], facts["local_steps"], facts["privacy"]) == (2, 5, None)
+
+
+def test_check_prints_a_table(contract):
+    result = CliRunner().invoke(cli.app, ["check", str(contract)])
+    assert result.exit_code == 0
+    assert "harbour: the contract is valid" in result.stdout
+    assert load_federation(contract).fingerprint[:20] in result.stdout
+
+
+def test_a_bad_contract_is_one_line_and_exit_code_two(contract, monkeypatch, capsys):
+    contract.write_text(CONTRACT.replace("rounds = 2", "rounds = 0"))
+    monkeypatch.setattr("sys.argv", ["fedbazaar-server", "check", str(contract)])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    assert stopped.value.code == 2
+    assert "federation.rounds is 0" in capsys.readouterr().err.replace("\n", "")
