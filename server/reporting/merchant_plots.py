@@ -14,11 +14,11 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 from scipy.stats import spearmanr
 
 from .results import Cell, Merchant, Task
-from .style import BLUE, DARK, INK, PAPER, PERCENT, VERDICT_COLOURS, VERMILLION, drawing, heading, panels
+from .style import BLUE, DARK, INK, PAPER, PERCENT, VERDICT_COLOURS, VERMILION, drawing, heading, panels
 from .wording import MARKS, NOTHING, by_size, clear_cases, number, relative, signed, spoken
 
 _SYMBOLS = {v: (s, VERDICT_COLOURS[v]) for v, s in zip(MARKS, "^vo", strict=True)}
-_GAINS = LinearSegmentedColormap.from_list("gains", [VERMILLION, "#f4f4f2", BLUE])
+_GAINS = LinearSegmentedColormap.from_list("gains", [VERMILION, "#f4f4f2", BLUE])
 _STRONGEST = 30.0  # per cent; a stronger gain or loss has the same colour, its number is written in the cell
 _CROWDED = 20  # merchants, above which the rows of the heat map get lower
 _FEWEST_FOR_CORRELATION = 8

@@ -21,7 +21,7 @@ from .style import (
     PERCENT,
     RULE,
     VERDICT_COLOURS,
-    VERMILLION,
+    VERMILION,
     drawing,
     heading,
     panels,
@@ -31,7 +31,7 @@ from .wording import ALL, axis, number, relative, says, spoken
 
 _METHODS = {
     "constant": ("constant", GREY, "|"),
-    "alone": ("alone", VERMILLION, "s"),
+    "alone": ("alone", VERMILION, "s"),
     "prior": ("federated, no rows of its own", ORANGE, "D"),
     "federated": ("federated", BLUE, "o"),
     "pooled": ("all rows in one place", GREEN, "^"),

@@ -15,7 +15,7 @@ from .results import Verdict
 from .wording import signed
 
 # Okabe and Ito 2008, distinguishable with every common colour-vision deficiency.
-BLUE, ORANGE, GREEN, VERMILLION, SKY, PURPLE = (
+BLUE, ORANGE, GREEN, VERMILION, SKY, PURPLE = (
     "#0072b2",
     "#e69f00",
     "#009e73",
@@ -31,7 +31,7 @@ INK, RULE = "#1b1f24", "#d0d4da"
 PAPER, DARK = "#fdfdfd", "#111417"
 """Background of the page, and text on a light cell of a plot, which stays dark on a dark page."""
 
-VERDICT_COLOURS: dict[Verdict, str] = {"gains": BLUE, "loses": VERMILLION, "cannot tell": GREY}
+VERDICT_COLOURS: dict[Verdict, str] = {"gains": BLUE, "loses": VERMILION, "cannot tell": GREY}
 
 PERCENT = FuncFormatter(lambda value, _: signed(f"{value:+g} %") if value else "0")
 """Labels of an axis of gains."""
