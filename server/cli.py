@@ -84,9 +84,11 @@ def _spoken(value: object) -> str:
 
 
 def main() -> None:
-    """Run the command; an error of the family is one line, not a traceback."""
+    """Run the command; an error of ours is one line on stderr and exit code 1, without a traceback."""
     try:
         app()
     except FedbazaarError as error:
-        Console(stderr=True).print(f"error: {error}", style="red", highlight=False, markup=False)
-        raise SystemExit(2) from None
+        Console(stderr=True).print(
+            f"Error: {error}", style="red", highlight=False, markup=False, soft_wrap=True
+        )
+        raise SystemExit(1) from None

@@ -7,7 +7,7 @@ from server.config import RunConfig, RunSettings, parse_run_config
 from server.enrolment import load_members
 from server.roster import Member
 from shared_model.errors import ConfigError
-from tests.server.fakes import make_federation, moves, run
+from tests.server.fakes import make_federation, make_grid, moves, run
 
 LEAST = {"contract": "/srv/federation.toml", "run-directory": "/srv/run"}
 
@@ -93,8 +93,6 @@ def test_a_wrong_members_file_is_refused(tmp_path, text, message):
 
 def test_a_run_with_a_members_file_knows_them_by_name(tmp_path):
     path = members_file(tmp_path, '[members.alba]\ntier = "any"\ntasks = ["late"]\n')
-    from tests.server.fakes import make_grid
-
     grid = make_grid({"alba": moves(1.0), "bruno": moves(1.0)})
     roster = roster_of(parse_run_config({**LEAST, "members": str(path)}), make_federation())
     assert [member.name for member in roster(grid).values()] == ["alba"]

@@ -109,9 +109,8 @@ def test_a_node_that_hangs_is_left_alone_until_its_call_ends():
         return Message(RecordDict(), reply_to=message)
 
     grid = make_grid(hangs_once)
-    assert [r.metadata.src_node_id for r in ask(grid, "alba", "bruno", timeout=0.1)] == [
-        grid.node_ids["bruno"]
-    ]
+    [reply] = ask(grid, "alba", "bruno", timeout=0.5)
+    assert reply.metadata.src_node_id == grid.node_ids["bruno"]
     assert ask(grid, "alba", timeout=30) == []
     freed.set()
     ended.wait(30)
@@ -121,10 +120,10 @@ def test_a_node_that_hangs_is_left_alone_until_its_call_ends():
 
 def test_every_merchant_has_the_whole_deadline():
     def takes_a_while(message, context):
-        threading.Event().wait(0.2)
+        threading.Event().wait(0.4)
         return Message(RecordDict(), reply_to=message)
 
-    assert len(ask(make_grid(takes_a_while), "alba", "bruno", "alba", timeout=0.3)) == 3
+    assert len(ask(make_grid(takes_a_while), "alba", "bruno", "alba", timeout=1.0)) == 3
 
 
 def test_records_are_not_shared_but_the_bytes_of_arrays_are():

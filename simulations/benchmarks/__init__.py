@@ -1,0 +1,9 @@
+"""What the platform costs, measured by `fedbazaar-sim benchmark`."""
+
+from collections.abc import Callable
+
+from . import overhead
+from .report import Result
+
+BENCHMARKS: dict[str, Callable[[], list[Result]]] = {"overhead": overhead.run}
+"""Name -> the function that measures."""
