@@ -54,7 +54,7 @@ def client_app(merchant_of: Callable[[Context], ReachableMerchant]) -> ClientApp
 
 
 def _train(message: Message, merchant: ReachableMerchant) -> RecordDict:
-    instruction = TrainInstruction.from_mapping(message.content.config_records[INSTRUCTION])
+    instruction = _instruction(message)
     trained = merchant.train(instruction, _arrays(message))
     report = TrainReport(lineage=instruction.lineage, round=instruction.round)
     arrays = ArrayRecord({name: Array(array) for name, array in trained.items()})
@@ -62,7 +62,7 @@ def _train(message: Message, merchant: ReachableMerchant) -> RecordDict:
 
 
 def _adopt(message: Message, merchant: ReachableMerchant) -> RecordDict:
-    merchant.adopt(_arrays(message))
+    merchant.adopt(_instruction(message), _arrays(message))
     return RecordDict()
 
 
@@ -70,6 +70,10 @@ def _describe(merchant: ReachableMerchant) -> RecordDict:
     facts = merchant.describe()
     record = ConfigRecord({"name": facts.name, "tier": facts.tier, "tasks": ",".join(sorted(facts.tasks))})
     return RecordDict({REPORT: record})
+
+
+def _instruction(message: Message) -> TrainInstruction:
+    return TrainInstruction.from_mapping(message.content.config_records[INSTRUCTION])
 
 
 def _arrays(message: Message) -> SharedArrays:

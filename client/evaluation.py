@@ -16,7 +16,7 @@ from shared_model import schema
 from shared_model.heads import measure_of, predicted
 from shared_model.model import MultiTaskModel
 
-from .data.dataset import Dataset, Split
+from .data.examples import Examples, Split
 
 _CHUNK = 8192
 _LEAST_OF_EACH = 5
@@ -25,14 +25,14 @@ _LEAST_OF_EACH = 5
 
 @torch.no_grad()
 def logits_of(
-    model: MultiTaskModel, dataset: Dataset, task: str, rows: Tensor, *, own: bool = True
+    model: MultiTaskModel, dataset: Examples, task: str, rows: Tensor, *, own: bool = True
 ) -> Tensor:
     """Return the logits of one task for `rows`, shape (B, O); without `own`, those of the prior alone."""
     chunks = [model(dataset.batch(c, [task]), [task], own=own)[task] for c in rows.split(_CHUNK)]
     return torch.cat(chunks) if chunks else torch.zeros(0, 1)
 
 
-def labels_of(dataset: Dataset, task: str, rows: Tensor) -> Tensor:
+def labels_of(dataset: Examples, task: str, rows: Tensor) -> Tensor:
     """Return the labels of one task for `rows`, as in `Batch.labels`."""
     return dataset.batch(rows, [task]).labels[task]
 
@@ -45,7 +45,7 @@ def score(task: schema.Task, row_scores: Tensor) -> float:
 
 def evaluate(
     model: MultiTaskModel,
-    dataset: Dataset,
+    dataset: Examples,
     split: Split,
     *,
     tasks: Iterable[str] | None = None,

@@ -22,7 +22,8 @@ from shared_model.protocol import Refusal, SharedArrays, TrainInstruction, diges
 from . import acceptance, floors, serving_heads
 from .alone import linear_model
 from .config import MerchantConfig, load_merchant
-from .data.dataset import Dataset, Split, prepare
+from .data.dataset import Dataset, prepare
+from .data.examples import Split
 from .evaluation import evaluate, logits_of
 from .state import RoundState, ServingState, load_round, load_serving, save_round, save_serving
 from .training import trainer_for
@@ -123,22 +124,24 @@ class Merchant:
         finally:
             self._lock.release()
 
-    def adopt(self, arrays: SharedArrays) -> dict[str, acceptance.Accepted]:
+    def adopt(self, instruction: TrainInstruction, arrays: SharedArrays) -> dict[str, acceptance.Accepted]:
         """Take over released shared parameters: fit the serving heads, choose what is served, store both.
 
         Args:
+            instruction: Which training of which contract they come from.
             arrays: The released shared parameters.
 
         Returns:
             What is served for every task, and the evidence. It stays at the merchant.
 
         Raises:
-            Refused: The arrays are not those of the contract.
+            FingerprintMismatch: They belong to another contract.
+            Refused: The arrays are not those of the contract, or not those that the instruction names.
         """
-        self._check_arrays(arrays)
+        self._check(instruction, arrays)
         model = self._build()
         load(model, {name: torch.from_numpy(array) for name, array in arrays.items()})
-        local = self._local_of(load_round(self.config.state))
+        local = self._local_of(self._stored(instruction))
         load(model, {n: t for n, t in local.items() if not n.startswith("heads.")})
         for task in self.dataset.tasks:
             serving_heads.put(model, task, serving_heads.fit(model, self.dataset, task))
@@ -220,12 +223,13 @@ class Merchant:
 
     def _last_round(self, instruction: TrainInstruction) -> RoundState | None:
         """Return the last round of this training, or None; refuse a round that lies behind it."""
-        last = load_round(self.config.state)
-        if last is None or (last.lineage, last.fingerprint) != (instruction.lineage, instruction.fingerprint):
-            return None
-        if instruction.round < last.round:
+        last = self._stored(instruction)
+        if last is not None and instruction.round < last.round:
             raise Refused(Refusal.ROUND, f"round {instruction.round} lies behind round {last.round}")
         return last
+
+    def _stored(self, instruction: TrainInstruction) -> RoundState | None:
+        return load_round(self.config.state, instruction.fingerprint, instruction.lineage)
 
     def _trained(
         self, instruction: TrainInstruction, arrays: SharedArrays, last: RoundState | None

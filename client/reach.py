@@ -39,8 +39,8 @@ class ReachableMerchant(Protocol):
     def train(self, instruction: TrainInstruction, arrays: SharedArrays) -> SharedArrays:
         """Train one round and return the new shared parameters."""
 
-    def adopt(self, arrays: SharedArrays) -> object:
-        """Take over released shared parameters."""
+    def adopt(self, instruction: TrainInstruction, arrays: SharedArrays) -> object:
+        """Take over released shared parameters; what it returns stays at the merchant."""
 
 
 def merchant_for(node: NodeConfig) -> ReachableMerchant:

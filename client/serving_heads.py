@@ -15,7 +15,7 @@ from shared_model import schema
 from shared_model.heads import row_losses
 from shared_model.model import MultiTaskModel
 
-from .data.dataset import Dataset
+from .data.examples import Examples
 
 _CHUNK = 8192
 
@@ -29,7 +29,7 @@ class ServingHead(NamedTuple):
 
 def fit(
     model: MultiTaskModel,
-    dataset: Dataset,
+    dataset: Examples,
     task: str,
     *,
     penalty: float | None = None,
@@ -69,7 +69,7 @@ def put(model: MultiTaskModel, task: str, head: ServingHead) -> None:
 
 @torch.no_grad()
 def _problem(
-    model: MultiTaskModel, dataset: Dataset, task: str, rows: Tensor
+    model: MultiTaskModel, dataset: Examples, task: str, rows: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Inputs with a column of ones (B, D + 1), offset (B, O) and labels of the rows, in float64."""
     parts: list[tuple[Tensor, Tensor, Tensor]] = []

@@ -1,13 +1,14 @@
-"""What a merchant keeps between rounds: two files in its state folder, each whole or absent.
+"""What a merchant keeps between rounds: files in its state folder, each whole or absent.
 
-`round.safetensors` holds the last finished round: the parameters that stay, and the reply that was sent, so
-that the same round asked again is answered by the same bytes. `serving.safetensors` holds what is served:
+`rounds/` holds the last finished round of each training: the parameters that stay, and the reply that was
+sent, so that the same round asked again is answered by the same bytes. `serving.safetensors` holds what is served:
 the released shared parameters and the fitted serving heads. They are different types in different files, and
 no function turns the second into the first.
 
 Guarantee: a reply is on the disk before it is sent (`tests/client/test_merchant.py`).
 """
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from shared_model.errors import StateError
 from shared_model.files import read_tensors, write_tensors
 
 VERSION = "1"
+KEPT_TRAININGS = 8
 
 T = TypeVar("T")
 
@@ -62,7 +64,9 @@ class ServingState:
 
 
 def save_round(folder: Path, state: RoundState, *, durable: bool = True) -> None:
-    """Replace the stored round, wholly or not at all.
+    """Replace the stored round of the state's training, wholly or not at all.
+
+    Other trainings keep theirs, up to `KEPT_TRAININGS` of them; the ones idle for longest are removed.
 
     Raises:
         OSError: The disk is full or not writable; the round before is still there.
@@ -77,16 +81,18 @@ def save_round(folder: Path, state: RoundState, *, durable: bool = True) -> None
         "round": str(state.round),
         "digest": state.digest,
     }
-    write_tensors(folder / "round.safetensors", tensors, metadata, durable=durable)
+    path = _round_file(folder, state.fingerprint, state.lineage)
+    write_tensors(path, tensors, metadata, durable=durable)
+    _forget_idle(path.parent)
 
 
-def load_round(folder: Path) -> RoundState | None:
-    """Return the stored round, or None before the first.
+def load_round(folder: Path, fingerprint: str, lineage: str) -> RoundState | None:
+    """Return the stored round of one training, or None before its first.
 
     Raises:
         StateError: The file is damaged or of another version.
     """
-    stored = _read(folder / "round.safetensors")
+    stored = _read(_round_file(folder, fingerprint, lineage))
     if stored is None:
         return None
     tensors, metadata = stored
@@ -122,6 +128,18 @@ def load_serving(folder: Path) -> ServingState | None:
         heads=_under("heads/", tensors),
         choices=_under("serve/", metadata),
     )
+
+
+def _round_file(folder: Path, fingerprint: str, lineage: str) -> Path:
+    """A lineage is a name from elsewhere, so it never becomes part of a path itself."""
+    training = hashlib.sha256(f"{fingerprint}/{lineage}".encode()).hexdigest()
+    return folder / "rounds" / f"{training[:32]}.safetensors"
+
+
+def _forget_idle(folder: Path) -> None:
+    newest_first = sorted(folder.glob("*.safetensors"), key=lambda p: p.stat().st_mtime_ns, reverse=True)
+    for path in newest_first[KEPT_TRAININGS:]:
+        path.unlink()
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]] | None:

@@ -6,7 +6,7 @@ private training plugs in, and a contract with a privacy policy is never trained
 Notation: B rows in a step, K local steps.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import torch
 from torch import Tensor
@@ -18,9 +18,9 @@ from shared_model.model import MultiTaskModel
 from shared_model.parameters import take
 from shared_model.schema import Federation, LocalTraining
 
-from .data.dataset import Dataset
+from .data.examples import Examples
 
-Trainer = Callable[[MultiTaskModel, Dataset, Federation, torch.Generator], None]
+Trainer = Callable[[MultiTaskModel, Examples, Federation, torch.Generator], None]
 """`trainer(model, dataset, federation, generator)` trains `model` in place for one round."""
 
 
@@ -42,7 +42,7 @@ def trainer_for(federation: Federation) -> Trainer:
 
 
 def train_plain(
-    model: MultiTaskModel, dataset: Dataset, federation: Federation, generator: torch.Generator
+    model: MultiTaskModel, dataset: Examples, federation: Federation, generator: torch.Generator
 ) -> None:
     """Take K optimiser steps on the merchant's training rows, without privacy.
 
@@ -79,10 +79,16 @@ def train_plain(
 
 
 def multitask_loss(
-    model: MultiTaskModel, dataset: Dataset, batch: Batch, tasks: list[str], drawn: dict[str, int]
+    model: MultiTaskModel,
+    dataset: Examples,
+    batch: Batch,
+    tasks: list[str],
+    drawn: Mapping[str, int],
+    *,
+    own: bool = True,
 ) -> Tensor:
     """Return the weighted sum over tasks of (sum of row losses / rows drawn of the task's kind), a scalar."""
-    logits = model(batch, tasks)
+    logits = model(batch, tasks, own=own)
     per_task = (
         dataset.tasks[t].weight
         / drawn[dataset.rows_of[t]]
@@ -108,7 +114,7 @@ def _trained(model: MultiTaskModel, tasks: list[str], local: LocalTraining) -> l
 
 
 def _batches(
-    dataset: Dataset, kinds: list[str], expected: int | str, generator: torch.Generator
+    dataset: Examples, kinds: list[str], expected: int | str, generator: torch.Generator
 ) -> Iterator[tuple[Tensor, dict[str, int]]]:
     """Yield for ever the rows of a step and how many of them are of each kind; nothing where no rows are."""
     streams = {

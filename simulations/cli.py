@@ -1,0 +1,187 @@
+"""The researcher's command, `fedbazaar-sim`."""
+
+import json
+import logging
+import shlex
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from server.reporting import results, terminal
+from server.reporting.html import write_report
+from shared_model import files
+from shared_model.errors import ConfigError, FedbazaarError
+
+from . import runner
+from .datasets import read
+from .experiment import load_experiment
+from .partition import write as write_market
+from .runner import Request
+
+EXPERIMENTS = Path(__file__).parent / "experiments"
+
+app = typer.Typer(
+    help="Simulate federations on one machine.", no_args_is_help=True, pretty_exceptions_enable=False
+)
+_console = Console()
+_errors = Console(stderr=True)
+
+Data = Annotated[
+    Path | None,
+    typer.Option(help="Folder of the market's original data (docs/datasets.md).", file_okay=False),
+]
+Out = Annotated[Path | None, typer.Option(help="Run directory; a new one under runs/ by default.")]
+ExperimentFile = Annotated[Path, typer.Argument(help="The experiment's TOML file.")]
+
+
+@app.callback()
+def _commands() -> None:
+    """Simulate federations on one machine."""
+
+
+@app.command()
+def demo(out: Out = None) -> None:
+    """Train a federation of twelve synthetic merchants; print who gains, write a report. Under a minute."""
+    _run(EXPERIMENTS / "demo.toml", None, out)
+
+
+@app.command()
+def run(experiment: ExperimentFile, data: Data = None, out: Out = None) -> None:
+    """Run an experiment: federated, alone and pooled, with intervals, targets and a report."""
+    _run(experiment, data, out)
+
+
+@app.command()
+def resume(directory: Annotated[Path, typer.Argument(help="A run directory.")]) -> None:
+    """Go on with a run that was stopped; it ends as if it had never stopped."""
+    request = _load_request(directory)
+    _run(request.experiment, request.data, directory)
+
+
+@app.command()
+def partition(
+    experiment: ExperimentFile, out: Annotated[Path, typer.Option(help="Where to.")], data: Data = None
+) -> None:
+    """Write the merchants of an experiment as folders, each with its files and merchant.toml; train nothing."""
+    loaded = load_experiment(experiment, data=data)
+    written = write_market(read(loaded.market, experiment.parent), out)
+    _console.print(f"Wrote {len(written)} merchants to {out}. Look at one with:")
+    contract = experiment.parent / loaded.experiment.contract
+    _console.print(f"  fedbazaar-client check {written[0]} --contract {contract}", soft_wrap=True)
+
+
+@app.command()
+def report(directory: Annotated[Path, typer.Argument(help="A run directory.")]) -> None:
+    """Draw the report of a finished run again, from its result.json alone."""
+    result = results.read(directory / "result.json")
+    write_report(result, directory / "report.html")
+    _console.print(terminal.report(result))
+    _console.print(f"Report: {directory / 'report.html'}", soft_wrap=True)
+
+
+@app.command()
+def benchmark(
+    names: Annotated[list[str] | None, typer.Argument(help="Which; all by default.")] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write one benchmark's figures there.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option(help="Write NAME.json of every benchmark there.")] = None,
+) -> None:
+    """Measure; print every figure beside its target."""
+    from .benchmarks import BENCHMARKS
+    from .benchmarks.report import table, write
+
+    chosen = names or list(BENCHMARKS)
+    for name in chosen:
+        if name not in BENCHMARKS:
+            raise ConfigError("fedbazaar-sim benchmark", "NAMES", name, f"one of {', '.join(BENCHMARKS)}")
+    if json_file and len(chosen) > 1:
+        raise ConfigError(
+            "fedbazaar-sim benchmark", "--json", str(json_file), "--output for several benchmarks"
+        )
+    for name in chosen:
+        measured = BENCHMARKS[name]()
+        _console.print(table(name, measured))
+        if json_file:
+            write(json_file, measured)
+        if output:
+            write(output / f"{name}.json", measured)
+
+
+def main() -> None:
+    """Run the command; an error of ours is one line on stderr and exit code 1, without a traceback."""
+    logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s")
+    try:
+        app()
+    except FedbazaarError as error:
+        _errors.print(f"Error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(1)
+
+
+def _run(experiment: Path, data: Path | None, out: Path | None) -> None:
+    directory = out or Path("runs") / f"{experiment.stem}-{datetime.now():%Y%m%d-%H%M%S}"
+    request = Request(experiment=experiment, data=data, out=directory, command=_command())
+    _save_request(request)
+    with _progress() as progress:
+        result = runner.run(request, progress)
+    _console.print(terminal.report(result))
+    for check in result.checks:
+        _console.print(
+            f"{'met    ' if check.met else 'NOT MET'} {check.id}: {_figure(check)}",
+            markup=False,
+            soft_wrap=True,
+        )
+    _console.print(f"\nReport: {directory / 'report.html'}", soft_wrap=True)
+
+
+def _figure(check: results.Check) -> str:
+    value = "not measured" if check.value is None else f"{check.value:.2f}{check.unit}"
+    return f"{value} (target {check.target:g}{check.unit}). {check.text}"
+
+
+@contextmanager
+def _progress() -> Iterator[runner.Progress]:
+    """Show one bar per stage that has begun."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    bars: dict[str, TaskID] = {}
+    with Progress(*columns, console=_errors) as shown:
+
+        def progress(stage: str, done: int, total: int) -> None:
+            if stage not in bars:
+                bars[stage] = shown.add_task(stage, total=total)
+            shown.update(bars[stage], completed=done, total=total)
+
+        yield progress
+
+
+def _command() -> str:
+    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+
+
+def _save_request(request: Request) -> None:
+    written = {
+        "experiment": str(request.experiment.absolute()),
+        "data": str(request.data.absolute()) if request.data else None,
+    }
+    files.write(request.out / "request.json", json.dumps(written, indent=2).encode(), durable=False)
+
+
+def _load_request(directory: Path) -> Request:
+    """Return what a run directory was begun with.
+
+    Raises:
+        ConfigError: It is not a run directory.
+    """
+    path = directory / "request.json"
+    if not path.exists():
+        raise ConfigError(path, "", None, "a run directory, which `fedbazaar-sim run` makes")
+    written = json.loads(path.read_text())
+    data = Path(written["data"]) if written["data"] else None
+    return Request(experiment=Path(written["experiment"]), data=data, out=directory)

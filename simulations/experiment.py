@@ -1,0 +1,105 @@
+"""What an experiment file may say: which market, which contract, which seeds, which baselines."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from shared_model import declared
+from shared_model.declared import CLOSED
+from shared_model.schema import Count, NonNegative, Positive
+
+from .datasets import MarketOptions
+
+
+@dataclass(frozen=True, kw_only=True, config=CLOSED)
+class Plan:
+    """The `[experiment]` table.
+
+    Attributes:
+        name: Of the experiment and of its run directory.
+        contract: `federation.toml` of this experiment, relative to the experiment file.
+        seeds: Everything is repeated with each of them.
+        newcomers: Merchants that take no part in a second training, to measure what a merchant that never
+            trained is served.
+        validate_every: Rounds between two looks at the validation loss, for the report.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+    contract: str
+    seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)
+    newcomers: tuple[str, ...] = ()
+    validate_every: Count = 5
+
+
+@dataclass(frozen=True, kw_only=True, config=CLOSED)
+class Baselines:
+    """The `[baselines]` table: how networks are trained on one merchant's rows, or on everybody's.
+
+    Attributes:
+        networks: Train single-task and multi-task networks alone; the linear baseline always runs.
+        hidden: Widths of their layers.
+        epochs: At most.
+        patience: Epochs without a better validation loss on any task before training stops.
+        batch: Rows of each kind in a step.
+        learning_rate: Of Adam.
+        weight_decay: L2.
+    """
+
+    networks: bool = True
+    hidden: tuple[Count, ...] = (64, 64)
+    epochs: Count = 60
+    patience: Count = 8
+    batch: Count = 64
+    learning_rate: Positive = 2e-3
+    weight_decay: NonNegative = 1e-5
+
+
+@dataclass(frozen=True, kw_only=True, config=CLOSED)
+class Target:
+    """One `[[target]]`: a figure that the experiment must reach.
+
+    Attributes:
+        id: Under which it is reported.
+        figure: A key of `simulations.targets.FIGURES`.
+        task: Its task; empty for a figure of all tasks.
+        group: Of merchants, or `all`.
+        at_least: The target, where more is better ...
+        at_most: ... or where less is.
+        text: What it means.
+    """
+
+    id: str
+    figure: Literal["gain_percent", "gain_low", "worse_percent", "prior_gap_percent", "newcomer_gap_percent"]
+    task: str = ""
+    group: str = "all"
+    at_least: float | None = None
+    at_most: float | None = None
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True, config=CLOSED)
+class Experiment:
+    """All of an experiment file."""
+
+    experiment: Plan
+    market: MarketOptions
+    baselines: Baselines = Baselines()
+    target: tuple[Target, ...] = ()
+
+
+def load_experiment(path: Path, *, data: Path | None = None) -> Experiment:
+    """Return the experiment at `path`.
+
+    Args:
+        path: The file.
+        data: Folder of the market's original data, instead of the file's `market.directory`.
+
+    Raises:
+        ConfigError: The file is missing or says something that is not allowed, or no folder was named.
+    """
+    tables = declared.read_toml(path)
+    if data is not None and isinstance(tables.get("market"), dict):
+        tables["market"]["directory"] = str(data.absolute())
+    return declared.parse(Experiment, tables, file=path)

@@ -1,0 +1,61 @@
+"""What a result file says about the run itself: versions, contract, privacy, merchants."""
+
+from importlib.metadata import version
+from platform import platform, python_version
+
+from client.data.dataset import Dataset
+
+from server.reporting.results import ContractFacts, Merchant, PrivacyFacts, Rows
+from shared_model.model import initial_shared
+from shared_model.schema import Federation
+
+from .market import MerchantTables
+
+_PACKAGES = ("fedbazaar", "flwr", "torch", "numpy", "polars")
+_NO_PRIVACY = (
+    "This federation trained WITHOUT differential privacy. Orders and heads stayed at their merchants, but the "
+    "updates that left them can reveal something about single shoppers. No epsilon can be stated."
+)
+
+
+def environment() -> dict[str, str]:
+    """Return versions of what computed the run."""
+    return {"python": python_version(), "platform": platform()} | {p: version(p) for p in _PACKAGES}
+
+
+def privacy(federation: Federation) -> PrivacyFacts:
+    """Return whether shoppers were protected, in plain words."""
+    if federation.privacy is None:
+        return PrivacyFacts(on=False, text=_NO_PRIVACY)
+    asked = federation.privacy
+    return PrivacyFacts(
+        on=True, text=f"Each {asked.unit} is protected at epsilon {asked.epsilon}, delta {asked.delta}."
+    )
+
+
+def contract(federation: Federation) -> ContractFacts:
+    """Return the agreement in numbers."""
+    arrays = initial_shared(federation, 0)
+    return ContractFacts(
+        fingerprint=federation.fingerprint,
+        architecture=federation.bottom.architecture,
+        rounds=federation.federation.rounds,
+        shared_parameters=sum(array.size for array in arrays.values()),
+        bytes_per_round=sum(array.nbytes for array in arrays.values()),
+    )
+
+
+def merchant(name: str, tables: MerchantTables, tier: str, dataset: Dataset) -> Merchant:
+    """Return a merchant's size and group; its group is its tier where the market names none."""
+    kind = "purchase" if "purchase" in dataset.kinds else dataset.kinds[0]
+    return Merchant(
+        name=name,
+        tier=tier,
+        group=tables.group or tier,
+        orders=len(dataset.rows("train", kind=kind)),
+        rows=Rows(
+            train=len(dataset.rows("train")),
+            validation=len(dataset.rows("validation")),
+            test=len(dataset.rows("test")),
+        ),
+    )

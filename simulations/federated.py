@@ -1,0 +1,146 @@
+"""Train a federation of simulated merchants in this process, and score what it serves."""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from client.data.dataset import Dataset
+
+from client.app import app
+from client.merchant import Merchant
+from client.reach import merchant_for
+from server import coordinator
+from server.config import RunSettings
+from server.coordinator import RoundSummary
+from server.roster import Member, registered
+from shared_model import schema
+from shared_model.model import build, initial_shared, task_of
+from shared_model.parameters import from_arrays
+from shared_model.protocol import SharedArrays, TrainInstruction, digest
+
+from .baselines import learnable, validation_loss
+from .in_process import InProcessGrid
+from .scores import Key, Scores, merged, row_scores, scores_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    """Where the files of a simulated federation lie.
+
+    Attributes:
+        contract: `federation.toml`.
+        merchants: Name -> `merchant.toml`.
+    """
+
+    contract: Path
+    merchants: Mapping[str, Path]
+
+    def node_config(self, name: str, seed: int) -> dict[str, str | int]:
+        """Return what Flower's `--node-config` would say at this merchant."""
+        return {"merchant": str(self.merchants[name]), "contract": str(self.contract), "seed": seed}
+
+    def merchant(self, name: str, seed: int) -> Merchant:
+        """Return the merchant that the ClientApp reaches under this configuration.
+
+        Raises:
+            ConfigError: One of its files says something that is not allowed.
+            DataError: Its data cannot be used.
+        """
+        found = merchant_for(self.node_config(name, seed))
+        if not isinstance(found, Merchant):
+            raise TypeError(f"Expected the merchant {name} to live in this process.")
+        return found
+
+
+def train(
+    site: Site,
+    *,
+    directory: Path,
+    lineage: str,
+    seed: int,
+    receivers: Collection[str] = (),
+    on_round: Callable[[RoundSummary], None] | None = None,
+) -> SharedArrays:
+    """Train in process and return the released arrays; go on where an earlier call in `directory` stopped.
+
+    Args:
+        site: Contract and merchants.
+        directory: Of the run: journal and checkpoints.
+        lineage: Names the training.
+        seed: Of initial weights and of every merchant's draws.
+        receivers: Merchants that take no part in training.
+        on_round: Is told of every completed round.
+    """
+    federation = schema.load_federation(site.contract)
+    grid = InProcessGrid(app, {name: site.node_config(name, seed) for name in site.merchants})
+    members = {
+        grid.node_ids[name]: _member(site.merchant(name, seed), name in receivers) for name in site.merchants
+    }
+    return coordinator.train(
+        grid,
+        federation,
+        initial_shared(federation, seed),
+        settings=RunSettings(directory=directory, lineage=lineage, seed=seed, durable=False),
+        roster=registered(members),
+        task_of=task_of(federation),
+        on_round=on_round,
+    )
+
+
+def served_scores(merchants: Mapping[str, Merchant], arrays: SharedArrays, lineage: str) -> Scores:
+    """Let every merchant adopt `arrays`, released by `lineage`; return the test scores of what it then serves."""
+    return merged([_served(name, merchant, arrays, lineage) for name, merchant in merchants.items()])
+
+
+def prior_scores(
+    federation: schema.Federation, datasets: Mapping[str, Dataset], arrays: SharedArrays
+) -> Scores:
+    """Return the test scores of the released model alone: what a merchant that never trained is served."""
+    model = build(federation, generator=torch.Generator().manual_seed(0))
+    from_arrays(model, arrays)
+    parts = [
+        scores_of(model, name, d, "test", tasks=_with_prior(federation, d), own=False)
+        for name, d in datasets.items()
+    ]
+    return merged(parts)
+
+
+def validation_losses(
+    federation: schema.Federation, datasets: Mapping[str, Dataset], arrays: SharedArrays
+) -> dict[str, float | None]:
+    """Return the mean over merchants of the shared prior's validation loss, per task with a prior."""
+    model = build(federation, generator=torch.Generator().manual_seed(0))
+    from_arrays(model, arrays)
+    losses: dict[str, list[float]] = {}
+    for dataset in datasets.values():
+        for task in _with_prior(federation, dataset):
+            if len(dataset.rows("validation", task=task)):
+                losses.setdefault(task, []).append(validation_loss(model, dataset, task))
+    return {task: sum(values) / len(values) for task, values in losses.items()}
+
+
+def _member(merchant: Merchant, receives: bool) -> Member:
+    facts = merchant.describe()
+    role = "receive" if receives else "train"
+    return Member(name=facts.name, tier=facts.tier, tasks=facts.tasks, role=role)
+
+
+def _served(name: str, merchant: Merchant, arrays: SharedArrays, lineage: str) -> Scores:
+    federation = merchant.federation
+    last = federation.federation.rounds
+    instruction = TrainInstruction(
+        fingerprint=federation.fingerprint, lineage=lineage, round=last, digest=digest(arrays)
+    )
+    merchant.adopt(instruction, arrays)
+    found: Scores = {}
+    for task in merchant.dataset.tasks:
+        rows = merchant.dataset.rows("test", task=task)
+        if task in merchant.federation.tasks and len(rows):
+            logits = merchant.serve(task, rows)
+            found[Key(name, task, "test")] = row_scores(merchant.dataset, task, rows, logits)
+    return found
+
+
+def _with_prior(federation: schema.Federation, dataset: Dataset) -> list[str]:
+    return [t for t in learnable(dataset, federation) if federation.tasks[t].head == "residual"]

@@ -1,0 +1,272 @@
+"""One experiment from beginning to end: market, merchants' folders, federations, baselines, result, report.
+
+A run is a directory, and everything it was made from lies in it. It is continued after a crash by running it
+again: folders that are written are not written again, and a federation goes on after its last checkpoint
+(`tests/integration/test_resume.py`).
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+from client.data.dataset import Dataset
+
+from server.coordinator import RoundSummary
+from server.reporting import results
+from server.reporting.html import write_report
+from shared_model import files, schema
+from shared_model.errors import ConfigError
+from shared_model.protocol import SharedArrays
+
+from . import baselines, facts, federated, partition, pooling, scores
+from .comparison import Methods, cells_of, tasks_of
+from .datasets import read
+from .experiment import Experiment, load_experiment
+from .federated import Site
+from .market import Market
+from .scores import Scores, averaged, merged
+from .seeds import generator
+from .summary import summarise
+from .targets import Measured, checked
+
+Progress = Callable[[str, int, int], None]
+"""Is told of a stage, how many of its steps are done, and how many there are."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What to run.
+
+    Attributes:
+        experiment: The experiment file.
+        data: Folder of the market's original data; None for the one in the experiment file.
+        out: The run directory.
+        command: That repeats the run, for the report.
+    """
+
+    experiment: Path
+    data: Path | None
+    out: Path
+    command: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Bench:
+    """Everything that the stages of one run read."""
+
+    experiment: Experiment
+    market: Market
+    site: Site
+    federation: schema.Federation
+    datasets: Mapping[str, Dataset]
+    out: Path
+    progress: Progress
+
+
+def run(request: Request, progress: Progress) -> results.Result:
+    """Run an experiment; write `result.json` and `report.html` into its directory.
+
+    Raises:
+        FedbazaarError: A file says something that is not allowed, data are missing, or a federation stopped.
+    """
+    began = time.monotonic()
+    torch.set_num_threads(1)
+    bench = _prepared(request, progress)
+    seeds, federation = bench.experiment.experiment.seeds, bench.federation
+    rounds: list[results.Round] = []
+    released = {seed: _trained(bench, seed, rounds if seed == seeds[0] else []) for seed in seeds}
+    methods = _methods(bench, released)
+    tasks = tasks_of(federation, methods)
+    cells = cells_of(federation, bench.datasets, tasks, methods, seed=seeds[0])
+    merchants = _merchants(bench)
+    summary = summarise(cells, merchants, tasks, generator(seeds[0], "summary"))
+    measured = Measured(
+        cells=cells,
+        summary=summary,
+        group_of={m.name: m.group for m in merchants},
+        newcomers=_newcomers(bench, tasks, methods),
+    )
+    result = results.Result(
+        name=bench.experiment.experiment.name,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        seconds=round(time.monotonic() - began, 1),
+        command=request.command,
+        environment=facts.environment(),
+        privacy=facts.privacy(federation),
+        contract=facts.contract(federation),
+        seeds=seeds,
+        merchants=merchants,
+        tasks=tasks,
+        cells=cells,
+        summary=summary,
+        rounds=tuple(rounds),
+        checks=checked(bench.experiment.target, measured),
+    )
+    results.write(result, request.out / "result.json")
+    write_report(result, request.out / "report.html")
+    return result
+
+
+def _prepared(request: Request, progress: Progress) -> _Bench:
+    """Read the market, write the merchants' folders and encode them."""
+    experiment = load_experiment(request.experiment, data=request.data)
+    folder = request.experiment.parent
+    contract = _copied_contract(folder / experiment.experiment.contract, request.out)
+    federation = schema.load_federation(contract)
+    market = read(experiment.market, folder)
+    progress("merchants' files", 0, 1)
+    written = partition.write(market, request.out / "merchants")
+    progress("merchants' files", 1, 1)
+    site = Site(contract=contract, merchants=dict(zip(market.merchants, written, strict=True)))
+    datasets = {}
+    for done, name in enumerate(market.merchants):
+        progress("encoding", done, len(market.merchants))
+        datasets[name] = site.merchant(name, experiment.experiment.seeds[0]).dataset
+    progress("encoding", len(datasets), len(datasets))
+    return _Bench(
+        experiment=experiment,
+        market=market,
+        site=site,
+        federation=federation,
+        datasets=datasets,
+        out=request.out,
+        progress=progress,
+    )
+
+
+def _copied_contract(original: Path, out: Path) -> Path:
+    """Copy the contract into the run directory; refuse a directory that holds a run of another one."""
+    copy = out / "federation.toml"
+    asked = schema.load_federation(original)
+    if copy.exists() and schema.load_federation(copy).fingerprint != asked.fingerprint:
+        allowed = f"the contract that {out} was begun with; give another directory with --out"
+        raise ConfigError(original, "", "another contract", allowed)
+    files.write(copy, original.read_bytes(), durable=False)
+    return copy
+
+
+def _trained(bench: _Bench, seed: int, rounds: list[results.Round]) -> SharedArrays:
+    """Train the federation with one seed; note every round's replies and now and then its validation loss."""
+    planned, every = bench.federation.federation.rounds, bench.experiment.experiment.validate_every
+
+    def on_round(summary: RoundSummary) -> None:
+        bench.progress(f"federation, seed {seed}", summary.round, planned)
+        look = summary.round % every == 0 or summary.round in (1, planned)
+        losses = federated.validation_losses(bench.federation, bench.datasets, summary.arrays) if look else {}
+        rounds.append(_round(summary, losses))
+
+    return federated.train(
+        bench.site,
+        directory=bench.out / f"seed-{seed}",
+        lineage=_lineage(bench, seed),
+        seed=seed,
+        on_round=on_round,
+    )
+
+
+def _lineage(bench: _Bench, seed: int) -> str:
+    return f"{bench.experiment.experiment.name}-{seed}"
+
+
+def _round(summary: RoundSummary, losses: dict[str, float | None]) -> results.Round:
+    return results.Round(
+        round=summary.round,
+        seconds=round(summary.seconds, 4),
+        accepted=len(summary.accepted),
+        refused=len(summary.refused),
+        missing=len(summary.missing),
+        validation=losses,
+    )
+
+
+def _methods(bench: _Bench, released: Mapping[int, SharedArrays]) -> Methods:
+    """Score everything that is compared."""
+    seeds, contract, datasets = tuple(released), bench.federation, bench.datasets
+    bench.progress("alone, linear", 0, 1)
+    alone = {"linear": baselines.linear(contract, datasets)}
+    bench.progress("alone, linear", 1, 1)
+    if bench.experiment.baselines.networks:
+        alone |= {name: averaged([_networks(bench, name, s) for s in seeds]) for name in _NETWORKS}
+    floors = [
+        scores.floor_scores(n, d, split) for n, d in datasets.items() for split in ("validation", "test")
+    ]
+    for floor in ("popularity", "bought before"):
+        alone[floor] = merged([found[floor] for found in floors])  # type: ignore[index]
+    served = []
+    for done, seed in enumerate(seeds):
+        bench.progress("adopting", done, len(seeds))
+        merchants = {name: bench.site.merchant(name, seed) for name in datasets}
+        served.append(federated.served_scores(merchants, released[seed], _lineage(bench, seed)))
+    bench.progress("adopting", len(seeds), len(seeds))
+    return Methods(
+        alone=alone,
+        federated=averaged(served),
+        prior=averaged([federated.prior_scores(contract, datasets, released[s]) for s in seeds]),
+        pooled=averaged([_pooled(bench, done, seed) for done, seed in enumerate(seeds)]),
+        constant=merged([scores.constant_scores(n, d, "test") for n, d in datasets.items()]),
+    )
+
+
+_NETWORKS = {"single-task network": baselines.single_task, "multi-task network": baselines.multi_task}
+
+
+def _networks(bench: _Bench, method: str, seed: int) -> Scores:
+    """Train one kind of network alone at every merchant."""
+    parts = []
+    for done, (name, dataset) in enumerate(bench.datasets.items()):
+        bench.progress(f"alone, {method}, seed {seed}", done, len(bench.datasets))
+        source = torch.Generator().manual_seed(int(generator(seed, method, name).integers(2**62)))
+        parts.append(_NETWORKS[method](bench.federation, name, dataset, bench.experiment.baselines, source))
+    bench.progress(f"alone, {method}, seed {seed}", len(parts), len(parts))
+    return merged(parts)
+
+
+def _pooled(bench: _Bench, done: int, seed: int) -> Scores:
+    total = len(bench.experiment.experiment.seeds)
+    bench.progress("pooled", done, total)
+    source = torch.Generator().manual_seed(int(generator(seed, "pooled").integers(2**62)))
+    found = pooling.pooled(bench.federation, bench.datasets, bench.experiment.baselines, source)
+    bench.progress("pooled", done + 1, total)
+    return found
+
+
+def _newcomers(bench: _Bench, tasks: tuple[results.Task, ...], methods: Methods) -> tuple[results.Cell, ...]:
+    """Train once without the newcomers; return their cells with what they are then served as `prior`."""
+    names = bench.experiment.experiment.newcomers
+    if not names:
+        return ()
+    for name in names:
+        if name not in bench.datasets:
+            allowed = f"names of merchants: {', '.join(bench.datasets)}"
+            raise ConfigError("the experiment", "experiment.newcomers", name, allowed)
+    seed = bench.experiment.experiment.seeds[0]
+    planned = bench.federation.federation.rounds
+    arrays = federated.train(
+        bench.site,
+        directory=bench.out / "without-newcomers",
+        lineage=f"{bench.experiment.experiment.name}-without-newcomers",
+        seed=seed,
+        receivers=names,
+        on_round=lambda summary: bench.progress("federation without newcomers", summary.round, planned),
+    )
+    datasets = {name: bench.datasets[name] for name in names}
+    first_day = federated.prior_scores(bench.federation, datasets, arrays)
+    seen = Methods(
+        alone=methods.alone,
+        federated=methods.federated,
+        prior=first_day,
+        pooled=methods.pooled,
+        constant=methods.constant,
+    )
+    return cells_of(bench.federation, datasets, tasks, seen, seed=seed)
+
+
+def _merchants(bench: _Bench) -> tuple[results.Merchant, ...]:
+    seed = bench.experiment.experiment.seeds[0]
+    return tuple(
+        facts.merchant(name, tables, bench.site.merchant(name, seed).describe().tier, bench.datasets[name])
+        for name, tables in bench.market.merchants.items()
+    )

@@ -1,0 +1,175 @@
+"""One model, three bottoms: what travels, what stays, and that cohorts compute what merchants compute."""
+
+import copy
+
+import pytest
+import torch
+
+from shared_model import schema
+from shared_model.features import Batch
+from shared_model.heads import row_losses
+from shared_model.layers import recording
+from shared_model.model import MultiTaskModel, build, initial_shared, task_of
+from shared_model.parameters import from_arrays, take, to_arrays
+
+from .contracts import ARCHITECTURES, CATALOGUE, batch, contract, rows, tables
+
+M = 3
+
+
+def model(architecture: str, seed: int = 0, **options: object) -> MultiTaskModel:
+    generator = torch.Generator().manual_seed(seed)
+    made = build(contract(architecture), generator=generator, catalogues={"next_item": CATALOGUE}, **options)  # type: ignore[arg-type]
+    for parameter in made.parameters():
+        torch.nn.init.normal_(parameter, std=0.3, generator=generator)
+    return made
+
+
+def stacked(batches: list[Batch]) -> Batch:
+    return Batch(
+        numeric=torch.stack([b.numeric for b in batches]),
+        ids={n: torch.stack([b.ids[n] for b in batches]) for n in batches[0].ids},
+        vectors={n: torch.stack([b.vectors[n] for b in batches]) for n in batches[0].vectors},
+        labels={n: torch.stack([b.labels[n] for b in batches]) for n in batches[0].labels},
+    )
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_every_task_gets_its_logits(architecture: str) -> None:
+    logits = model(architecture)(batch())
+    assert {task: tuple(z.shape) for task, z in logits.items()} == {
+        "late": (3, 1), "days": (3, 1), "units": (3, 1), "mood": (3, 3), "interests": (3, 2),
+        "next_item": (3, CATALOGUE),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_no_private_part_is_ever_shared(architecture: str) -> None:
+    own = {"upsell": schema.Binary(kind="binary", head="local")}
+    shared = model(architecture, own_tasks=own).shared_parameters()
+    private = ("own", "gate", "shelf", "upsell", "next_item")
+    assert [name for name in shared if any(part in name.split(".") for part in private)] == []
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_every_parameter_either_travels_or_stays(architecture: str) -> None:
+    made = model(architecture)
+    shared, local = set(made.shared_parameters()), set(made.local_parameters())
+    assert shared | local == {name for name, _ in made.named_parameters()}
+    assert not shared & local
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_what_travels_does_not_depend_on_the_merchant(architecture: str) -> None:
+    plain = to_arrays(model(architecture), model(architecture).shared_parameters())
+    rich = model(
+        architecture, own_tasks={"upsell": schema.Binary(kind="binary", head="local")}, alone=["late"]
+    )
+    assert {n: a.shape for n, a in plain.items()} == {
+        n: a.shape for n, a in to_arrays(rich, rich.shared_parameters()).items()
+    }
+    assert plain.keys() == initial_shared(contract(architecture), 0).keys()
+
+
+def test_the_wide_bottom_shares_priors_only() -> None:
+    assert set(initial_shared(contract("wide"), 0)) == {
+        f"heads.{task}.prior.{part}"
+        for task in ("late", "days", "units", "mood", "interests")
+        for part in ("weight", "bias")
+    }
+
+
+def test_priors_belong_to_their_task_and_the_bottom_to_all() -> None:
+    owners = task_of(contract("shared_bottom"))
+    assert owners["heads.late.prior.weight"] == "late"
+    assert not any(name.startswith(("bottom", "encoder")) for name in owners)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_before_training_every_task_is_its_public_constant(architecture: str) -> None:
+    fresh = build(contract(architecture), generator=torch.Generator(), catalogues={"next_item": CATALOGUE})
+    assert fresh(batch())["late"].sigmoid().flatten().tolist() == pytest.approx([0.2] * 3)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_a_cohort_computes_what_its_merchants_compute(architecture: str) -> None:
+    merchants = [model(architecture, seed).double() for seed in range(M)]
+    batches = [rows(batch(torch.float64), torch.tensor(order)) for order in ([0, 1, 2], [2, 1, 0], [1, 1, 0])]
+    alone = [m(b) for m, b in zip(merchants, batches, strict=True)]
+    cohort = copy.deepcopy(merchants[0])
+    for name, _ in list(cohort.named_parameters()):
+        layer = cohort.get_submodule(name.rpartition(".")[0])
+        together = torch.stack([dict(m.named_parameters())[name].detach() for m in merchants])
+        setattr(layer, name.rpartition(".")[2], torch.nn.Parameter(together))
+    logits = cohort(stacked(batches))
+    for task, found in logits.items():
+        torch.testing.assert_close(found, torch.stack([a[task] for a in alone]), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_the_gradient_of_a_sum_is_the_sum_of_the_rows_gradients(architecture: str) -> None:
+    made, whole = model(architecture).double(), batch(torch.float64)
+
+    def gradient(part: Batch) -> dict[str, torch.Tensor]:
+        made.zero_grad()
+        logits = made(part)
+        sum(
+            row_losses(t, logits[n], part.labels[n]).value.sum() for n, t in contract().tasks.items()
+        ).backward()  # type: ignore[union-attr]
+        return {
+            n: p.grad.clone() if p.grad is not None else torch.zeros_like(p)
+            for n, p in made.named_parameters()
+        }
+
+    one_by_one = [gradient(rows(whole, torch.tensor([i]))) for i in range(3)]
+    for name, together in gradient(whole).items():
+        torch.testing.assert_close(together, sum(g[name] for g in one_by_one), rtol=1e-10, atol=1e-12)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_every_parameter_with_a_gradient_is_on_the_tape(architecture: str) -> None:
+    made, whole = model(architecture), batch()
+    with recording() as tape:
+        logits = made(whole)
+    sum(z.sum() for z in logits.values()).backward()  # type: ignore[union-attr]
+    taped = {id(p) for record in tape for p in record.layer.parameters()}
+    assert {n for n, p in made.named_parameters() if p.grad is not None and id(p) not in taped} == set()
+
+
+def test_mmoe_with_one_expert_is_a_shared_bottom() -> None:
+    one = build(
+        schema.parse_federation(
+            {**tables("mmoe"), "bottom": {"architecture": "mmoe", "experts": 1, "hidden": [4]}}
+        ),
+        generator=torch.Generator().manual_seed(0),
+    )
+    tower = build(
+        schema.parse_federation(
+            {**tables("shared_bottom"), "bottom": {"architecture": "shared_bottom", "hidden": [4]}}
+        ),
+        generator=torch.Generator().manual_seed(0),
+    )
+    expert, layer = one.bottom.experts[0], tower.bottom.tower.layers[0]  # type: ignore[attr-defined]
+    with torch.no_grad():
+        layer.weight.copy_(expert.weight[0])
+        layer.bias.copy_(expert.bias[0])
+        tower.encoder.load_state_dict(one.encoder.state_dict())
+    torch.testing.assert_close(one.represent(batch())["late"], tower.represent(batch())["late"])
+
+
+def test_a_task_of_its_own_head_moves_nothing_shared_under_the_wide_bottom() -> None:
+    wide, deep = model("wide", alone=["late"]), model("shared_bottom", alone=["late"])
+    assert not wide.learns_in_rounds("late")
+    assert not wide.learns_in_rounds("next_item")
+    assert wide.learns_in_rounds("days")
+    assert deep.learns_in_rounds("late")
+
+
+def test_shared_arrays_survive_the_way_into_another_model() -> None:
+    source, target = model("mmoe", seed=1), model("mmoe", seed=2)
+    kept = take(target, target.local_parameters())
+    from_arrays(target, to_arrays(source, source.shared_parameters()))
+    for name in source.shared_parameters():
+        assert torch.equal(dict(source.named_parameters())[name], dict(target.named_parameters())[name])
+    for name, before in kept.items():
+        assert torch.equal(dict(target.named_parameters())[name], before)
