@@ -1,0 +1,1 @@
+"""One module per kind of row: from canonical tables to examples with leak-free columns and labels."""

@@ -1,0 +1,71 @@
+"""Rows `purchase` (an order has just been placed) and `delivery` (it has just arrived), and their labels."""
+
+from datetime import timedelta
+
+import polars as pl
+
+from .calendar import calendar
+from .history import with_history
+from .shop import Shop
+from .trailing import with_trailing
+
+_BAD = 3
+"""So many stars or fewer make a bad review."""
+
+
+def purchases(shop: Shop, *, length: int) -> pl.DataFrame:
+    """Return one row per order, with everything known when it was placed.
+
+    Item columns describe the order's first line; `price` is that line's unit price.
+
+    Args:
+        shop: The shop.
+        length: Longest history.
+    """
+    rows = with_history(shop, with_trailing(shop, shop.orders), length=length)
+    return rows.with_columns(
+        **calendar(shop.timezone),
+        price="unit_price",
+        same_region=(pl.col("region") == pl.col("merchant_region")).cast(pl.Float64),
+        promised_days=_days("promised_ts"),
+        ship_by_days=_days("ship_by_ts"),
+    )
+
+
+def deliveries(shop: Shop, *, length: int) -> pl.DataFrame:
+    """Return one row per delivered order; its time, and so its part of the split, stays that of the order."""
+    rows = purchases(shop, length=length).filter(pl.col("delivered_ts").is_not_null())
+    return rows.with_columns(delay_days=pl.col("delivery_days") - pl.col("promised_days"))
+
+
+def will_rebuy(shop: Shop, rows: pl.DataFrame, horizon: timedelta) -> tuple[pl.Expr, pl.Expr]:
+    """1 where the shopper orders again within the horizon; missing for guests and beyond the export's end."""
+    later = pl.col("order_ts").shift(-1).over("shopper")
+    again = (later - pl.col("order_ts")) <= horizon
+    observed = pl.col("shopper").is_not_null() & (pl.col("time") + horizon <= shop.end)
+    label = pl.when(observed).then(again.fill_null(False).cast(pl.Float64))
+    return label, pl.col("time") + horizon
+
+
+def delivery_days(shop: Shop, rows: pl.DataFrame, horizon: timedelta) -> tuple[pl.Expr, pl.Expr]:
+    """Days from order to delivery, known at delivery."""
+    return pl.col("delivery_days"), pl.col("delivered_ts")
+
+
+def late(shop: Shop, rows: pl.DataFrame, horizon: timedelta) -> tuple[pl.Expr, pl.Expr]:
+    """1 where it arrives after the promised moment, known at delivery."""
+    return (pl.col("delivered_ts") > pl.col("promised_ts")).cast(pl.Float64), pl.col("delivered_ts")
+
+
+def bad_review(shop: Shop, rows: pl.DataFrame, horizon: timedelta) -> tuple[pl.Expr, pl.Expr]:
+    """1 where the review has 3 stars or fewer, missing where none is written."""
+    return (pl.col("review_score") <= _BAD).cast(pl.Float64), pl.col("review_known")
+
+
+def returned(shop: Shop, rows: pl.DataFrame, horizon: timedelta) -> tuple[pl.Expr, pl.Expr]:
+    """1 where the order is sent back."""
+    return pl.col("returned").cast(pl.Float64), pl.col("return_known")
+
+
+def _days(column: str) -> pl.Expr:
+    return (pl.col(column) - pl.col("order_ts")).dt.total_microseconds() / 86_400e6

@@ -1,0 +1,192 @@
+"""From a merchant's shop tables to rows with features and labels, for the tasks that the data supports."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import polars as pl
+
+from client.config import MerchantConfig
+from shared_model import library, schema
+from shared_model.errors import DataError
+from shared_model.schema import Federation, Task
+
+from . import canonical_tables
+from .canonical import TABLES, ColumnType
+from .columns import UTC
+from .reading import TableReading, TaskStatus
+from .rows import impression, item_window, purchase, session, visit
+from .rows.history import DESCRIBED
+from .rows.shop import Shop, paid_lines, placed_orders
+from .split import bounds, end_of_day, known_in_time
+
+RowMaker = Callable[..., pl.DataFrame]
+Labeller = Callable[[Shop, pl.DataFrame, timedelta], tuple[pl.Expr, pl.Expr]]
+"""Shop, rows and horizon to two expressions over the rows: the label, and when it became known."""
+
+ROW_MAKERS: Mapping[str, RowMaker] = {
+    "purchase": purchase.purchases,
+    "delivery": purchase.deliveries,
+    "visit": visit.visits,
+    "item_window": item_window.item_windows,
+    "session": session.sessions,
+    "impression": impression.impressions,
+}
+LABELLERS: Mapping[str, Labeller] = {
+    "will_rebuy": purchase.will_rebuy,
+    "delivery_days": purchase.delivery_days,
+    "late": purchase.late,
+    "bad_review": purchase.bad_review,
+    "returned": purchase.returned,
+    "order_value": visit.order_value,
+    "next_item": visit.next_item,
+    "units": item_window.units,
+    "session_purchase": session.session_purchase,
+    "ad_click": impression.ad_click,
+}
+_FROM_EVENTS = ("session", "impression")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShopData:
+    """A shop, what was read of it, and which tasks it supports."""
+
+    shop: Shop
+    readings: tuple[TableReading, ...]
+    status: Mapping[str, TaskStatus]
+
+
+@dataclass(frozen=True, kw_only=True)
+class KindRows:
+    """All rows of one kind.
+
+    Attributes:
+        kind: The row kind.
+        frame: `time`, `unit`, a column per slot that this kind offers, `label.<task>`.
+        early: Task to number of labels that were known before the moment of their row.
+    """
+
+    kind: str
+    frame: pl.DataFrame
+    early: Mapping[str, int]
+
+
+def load(config: MerchantConfig) -> ShopData:
+    """Read and clean the shop's tables.
+
+    Raises:
+        DataError: A table cannot be read, or nothing usable is left.
+    """
+    tables = {name: canonical_tables.read(config, name) for name in TABLES}
+    readings = tuple(table.reading for table in tables.values() if table is not None)
+    frames = {name: table.frame if table else _no_rows(name) for name, table in tables.items()}
+    last = _last(frames)
+    if last is None:
+        raise DataError(f"{config.file}: no usable row is left. {losses(readings)}")
+    lines = paid_lines(frames["orders"], frames["items"])
+    shop = Shop(
+        lines=lines,
+        orders=placed_orders(lines),
+        items=frames["items"],
+        events=frames["events"].sort("event_ts", maintain_order=True),
+        timezone=config.timezone,
+        bounds=bounds(config.split, timezone=config.timezone, last=last),
+        end=end_of_day(last, config.timezone),
+    )
+    declared = frozenset(name for name, table in tables.items() if table is not None)
+    status = {name: _status(task, shop, declared) for name, task in config.tasks.items()}
+    return ShopData(shop=shop, readings=readings, status=status)
+
+
+def rows(data: ShopData, tasks: Mapping[str, Task], federation: Federation) -> Iterator[KindRows]:
+    """Yield the rows of every kind that a task needs, labels masked by when they were known.
+
+    Args:
+        data: What `load` returned.
+        tasks: Those that are on.
+        federation: The contract, for the features.
+    """
+    length = max(
+        [f.max_length for f in federation.features.values() if isinstance(f, schema.Sequence)] or [1]
+    )
+    kinds = {name: library.TASKS[task.library].rows for name, task in tasks.items()}
+    for kind in dict.fromkeys(kinds.values()):
+        made = ROW_MAKERS[kind](data.shop, length=length).with_columns(row_kind=pl.lit(kind))
+        here = {name: tasks[name] for name in tasks if kinds[name] == kind}
+        yield _labelled(data.shop, kind, made, here, federation)
+
+
+def _labelled(
+    shop: Shop, kind: str, made: pl.DataFrame, tasks: Mapping[str, Task], federation: Federation
+) -> KindRows:
+    columns = [source.alias(slot) for slot, source in _slots(kind, made, federation).items()]
+    early: dict[str, int] = {}
+    for name, task in tasks.items():
+        label, known = LABELLERS[task.library](shop, made, timedelta(days=task.horizon_days))
+        early[name] = int(made.select((label.is_not_null() & (known < pl.col("time"))).sum()).item())
+        columns.append(known_in_time(label, known, shop.bounds).alias(f"label.{name}"))
+    return KindRows(kind=kind, frame=made.select("time", "unit", *columns), early=early)
+
+
+def _slots(kind: str, made: pl.DataFrame, federation: Federation) -> dict[str, pl.Expr]:
+    """The features' slots that rows of this kind fill, each with an expression over the rows."""
+    offered = library.ROW_KINDS[kind].columns
+    slots: dict[str, pl.Expr] = {}
+    for name, feature in federation.features.items():
+        column = feature.column or name
+        if isinstance(feature, schema.Sequence) and column == "history" and column in offered:
+            facts = {of: federation.features[of].column or of for of in feature.of}
+            slots |= {f"{name}.{of}": pl.col(f"history.{f}") for of, f in facts.items() if f in DESCRIBED}
+        elif column in offered and (source := _read_as(feature, column, made.schema[column])) is not None:
+            slots[name] = source
+    return slots
+
+
+def _read_as(feature: schema.Feature, column: str, dtype: pl.DataType) -> pl.Expr | None:
+    """A column of a row in the form that a kind of feature reads, or None where it has no such form."""
+    number, value = dtype.is_numeric(), pl.col(column)
+    if isinstance(feature, schema.Numeric):
+        return value.cast(pl.Float64) if number else None
+    if isinstance(feature, schema.Categorical):
+        return value
+    if isinstance(feature, schema.Text):
+        return value if dtype == pl.String else None
+    if isinstance(feature, schema.Multi):
+        text = value.cast(pl.String)
+        return pl.when(text.is_not_null()).then(pl.concat_list(text))
+    return None
+
+
+def _status(task: Task, shop: Shop, declared: frozenset[str]) -> TaskStatus:
+    if not task.library:
+        return TaskStatus(on=False, reason="shop tables hold no label for it; map it in a ready [table]")
+    described = library.TASKS[task.library]
+    table, frame = ("events", shop.events) if described.rows in _FROM_EVENTS else ("orders", shop.lines)
+    if table not in declared:
+        return TaskStatus(on=False, reason=f"there is no [{table}] table")
+    if frame.is_empty():
+        return TaskStatus(on=False, reason=f"[{table}] has no usable row")
+    empty = [column for column in described.needs if frame[column].null_count() == len(frame)]
+    if empty:
+        return TaskStatus(on=False, reason=f"{', '.join(empty)} in [{table}] is missing or empty")
+    return TaskStatus(on=True)
+
+
+def _last(frames: Mapping[str, pl.DataFrame]) -> datetime | None:
+    ends = [frames["orders"]["order_ts"].max(), frames["events"]["event_ts"].max()]
+    return max((end for end in ends if isinstance(end, datetime)), default=None)
+
+
+def _no_rows(name: str) -> pl.DataFrame:
+    return pl.DataFrame(
+        schema={column: _DTYPES.get(c.type, pl.String()) for column, c in TABLES[name].items()}
+    )
+
+
+_DTYPES: Mapping[ColumnType, pl.DataType] = {"time": UTC, "number": pl.Float64(), "flag": pl.Boolean()}
+
+
+def losses(readings: Iterable[TableReading]) -> str:
+    """Return what was dropped, in a sentence."""
+    parts = [f"{count} rows of {r.table}: {reason}" for r in readings for reason, count in r.dropped.items()]
+    return f"Left out: {'; '.join(parts)}." if parts else "Nothing was left out."

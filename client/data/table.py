@@ -1,0 +1,174 @@
+"""A ready table, one row per example, as typed chunks; nothing but the present chunk is in memory."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from client.config import MerchantConfig, ReadyTable, feature_slots, masked
+from shared_model import schema
+from shared_model.errors import DataError
+from shared_model.schema import Federation, Task
+
+from .canonical import ColumnType
+from .columns import convert, refuse_if_unreadable
+from .encoding import Where
+from .reading import TableReading
+from .sources import Piece, pieces
+
+KIND = "table"
+"""What the rows of a ready table are called among the kinds of rows."""
+
+_ROW = "_row"
+"""Column with a row's position inside its piece."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chunk:
+    """Some rows.
+
+    Attributes:
+        frame: A column per slot that the table fills, `time` and `unit` where it has them, `label.<task>`.
+        where: Names a row for a person.
+    """
+
+    frame: pl.DataFrame
+    where: Where
+
+
+@dataclass
+class Tally:
+    """What has been read so far of a table that streams by."""
+
+    rows: int = 0
+    kept: int = 0
+    dropped: dict[str, int] = field(default_factory=dict)
+    found: dict[str, tuple[ColumnType, int, int, str]] = field(default_factory=dict)
+
+    def judge(self, source: str) -> TableReading:
+        """Return the final reading.
+
+        Raises:
+            DataError: A column holds too many unreadable values.
+        """
+        for column, (type_, present, unreadable, where) in self.found.items():
+            refuse_if_unreadable(source, column, type_, present=present, unreadable=unreadable, where=where)
+        lost = {column: bad for column, (_, _, bad, _) in self.found.items() if bad}
+        return TableReading(
+            table=KIND, rows=self.rows, kept=self.kept, dropped=dict(self.dropped), unreadable=lost
+        )
+
+
+def chunks(config: MerchantConfig, federation: Federation, tally: Tally) -> Iterator[Chunk]:
+    """Yield the table's rows in their order; `tally` is brought up to date with each.
+
+    Raises:
+        DataError: The source cannot be read, or a column that the merchant named is missing.
+    """
+    table = config.table
+    if table is None:
+        raise ValueError("Expected a configuration with a ready table.")
+    labels = {task: column for task, column in table.labels.items() if task in config.tasks}
+    for piece in pieces(table.source, table.query):
+        _check_named(table, piece)
+        columns = _feature_columns(piece, table, config, federation, tally)
+        for task, column in labels.items():
+            columns[f"label.{task}"] = _label(piece, column, config.tasks[task], table, config, tally)
+        tally.rows += len(piece.frame)
+        yield _timed(pl.DataFrame(columns), piece, table, config, tally)
+
+
+def _check_named(table: ReadyTable, piece: Piece) -> None:
+    named = {
+        **({"time": table.time} if table.time else {}),
+        **({"unit": table.unit} if table.unit else {}),
+        **{f"columns.{slot}": column for slot, column in table.columns.items()},
+        **{f"labels.{task}": column for task, column in table.labels.items()},
+    }
+    for key, column in named.items():
+        if column not in piece.frame.columns:
+            raise DataError(
+                f"{masked(piece.source)}: there is no column {column!r}, which [table] {key} names. "
+                f"It has: {', '.join(piece.frame.columns)}."
+            )
+
+
+def _feature_columns(
+    piece: Piece, table: ReadyTable, config: MerchantConfig, federation: Federation, tally: Tally
+) -> dict[str, pl.Series]:
+    columns = {_ROW: pl.Series(range(len(piece.frame)), dtype=pl.Int64)}
+    for slot, guesses in feature_slots(federation).items():
+        tried = (table.columns[slot],) if slot in table.columns else guesses
+        column = next((c for c in tried if c in piece.frame.columns), None)
+        if column is not None:
+            feature = federation.features[slot.partition(".")[0]]
+            columns[slot] = _feature(piece, column, feature, table, config, tally)
+    return columns
+
+
+def _feature(
+    piece: Piece,
+    column: str,
+    feature: schema.Feature,
+    table: ReadyTable,
+    config: MerchantConfig,
+    tally: Tally,
+) -> pl.Series:
+    if isinstance(feature, schema.Multi | schema.Sequence):
+        return _lists(piece.frame[column], table.separator)
+    if isinstance(feature, schema.Vector):
+        return _lists(piece.frame[column], table.separator).cast(pl.List(pl.Float64), strict=False)
+    types: Mapping[str, ColumnType] = {"numeric": "number", "categorical": "category", "text": "text"}
+    return _converted(piece, column, types[feature.kind], config, tally)
+
+
+def _label(
+    piece: Piece, column: str, task: Task, table: ReadyTable, config: MerchantConfig, tally: Tally
+) -> pl.Series:
+    values = piece.frame[column]
+    if isinstance(task, schema.Multilabel):
+        return _lists(values, table.separator)
+    if isinstance(task, schema.Multiclass | schema.Retrieval):
+        return _converted(piece, column, "category", config, tally)
+    if isinstance(task, schema.Binary) and values.dtype == pl.String and not _all_numbers(values):
+        return _converted(piece, column, "flag", config, tally).cast(pl.Float64)
+    return _converted(piece, column, "number", config, tally)
+
+
+def _all_numbers(values: pl.Series) -> bool:
+    return convert(values, "number", timezone="UTC").unreadable == 0
+
+
+def _converted(
+    piece: Piece, column: str, type_: ColumnType, config: MerchantConfig, tally: Tally
+) -> pl.Series:
+    found = convert(piece.frame[column], type_, timezone=config.timezone)
+    _, present, unreadable, where = tally.found.get(column, (type_, 0, 0, ""))
+    where = where or (piece.where(found.first) if found.unreadable else "")
+    tally.found[column] = (type_, present + found.present, unreadable + found.unreadable, where)
+    return found.values
+
+
+def _lists(values: pl.Series, separator: str) -> pl.Series:
+    """Lists of text; text is split, a blank one is missing."""
+    if isinstance(values.dtype, pl.List | pl.Array):
+        return values.cast(pl.List(pl.String))
+    text = pl.col("v").cast(pl.String).str.strip_chars()
+    split = pl.when(text != "").then(text.str.split(separator).list.eval(pl.element().str.strip_chars()))
+    return values.alias("v").to_frame().select(split).to_series()
+
+
+def _timed(
+    frame: pl.DataFrame, piece: Piece, table: ReadyTable, config: MerchantConfig, tally: Tally
+) -> Chunk:
+    """Add `time` and `unit`; a row without its time cannot be placed in the split and is dropped."""
+    if table.unit:
+        unit = _converted(piece, table.unit, "id", config, tally)
+        frame = frame.with_columns(unit.alias("unit"))
+    if table.time:
+        time = _converted(piece, table.time, "time", config, tally)
+        frame = frame.with_columns(time.alias("time")).filter(time.is_not_null())
+        if len(frame) < len(piece.frame):
+            tally.dropped["no time"] = tally.dropped.get("no time", 0) + len(piece.frame) - len(frame)
+    tally.kept += len(frame)
+    return Chunk(frame=frame, where=lambda row: piece.where(frame[_ROW][row]))
