@@ -59,9 +59,11 @@ def message_milliseconds(*, merchants: int, parameters: int, rounds: int) -> flo
 
 def peak_memory(*, merchants: int) -> int:
     """Return the largest resident set, in bytes, of a fresh process that trains 4 MB for two rounds."""
-    arguments = [sys.executable, "-m", __name__, str(merchants), str(_LARGE)]
+    program = f"from {__name__} import print_peak; print_peak({merchants}, {_LARGE})"
     folder = Path(__file__).resolve().parents[2]
-    finished = subprocess.run(arguments, cwd=folder, capture_output=True, text=True, check=True)
+    finished = subprocess.run(
+        [sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, check=True
+    )
     return int(finished.stdout.splitlines()[-1])
 
 
@@ -117,9 +119,9 @@ def _idle() -> ClientApp:
     return app
 
 
-def _print_peak(merchants: str, parameters: str) -> None:
+def print_peak(merchants: int, parameters: int) -> None:
     """Train two rounds and print this process's largest resident set in bytes."""
-    train_idle(merchants=int(merchants), parameters=int(parameters), rounds=2)
+    train_idle(merchants=merchants, parameters=parameters, rounds=2)
     sys.stdout.write(f"{1024 * _peak_kilobytes()}\n")
 
 
@@ -130,7 +132,3 @@ def _peak_kilobytes() -> int:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     lines = status.read_text(encoding="ascii", errors="replace").splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
-
-
-if __name__ == "__main__":
-    _print_peak(*sys.argv[1:])

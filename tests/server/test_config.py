@@ -1,3 +1,5 @@
+import tomllib
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,13 @@ def members_file(tmp_path, text):
 
 def test_the_least_a_run_config_says():
     assert parse_run_config(LEAST) == RunConfig(contract="/srv/federation.toml", run_directory="/srv/run")
+
+
+def test_flower_knows_every_key_and_its_default():
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
+    config = project["tool"]["flwr"]["app"]["config"]
+    assert parse_run_config({**config, **LEAST}) == parse_run_config(LEAST)
+    assert set(config) == {field.name.replace("_", "-") for field in fields(RunConfig)}
 
 
 def test_every_key_can_be_given():
