@@ -22,7 +22,7 @@ FILES = ("online_retail.parquet", "online_retail.csv", "Online Retail.csv")
 COLUMNS = (
     "InvoiceNo", "StockCode", "Description", "Quantity", "InvoiceDate", "UnitPrice", "CustomerID", "Country",
 )  # fmt: skip
-VALIDATION_FROM, TEST_FROM = date(2011, 9, 1), date(2011, 10, 1)
+VALIDATION_FROM, TEST_FROM = date(2011, 8, 1), date(2011, 10, 1)
 OBTAIN = "Download UCI data set 352, Online Retail (licence CC BY 4.0), and save it as docs/datasets.md says."
 
 COUNTRIES: dict[str, str] = {
