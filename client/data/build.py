@@ -51,7 +51,8 @@ def _build_shop(config: MerchantConfig, federation: Federation, folder: Path) ->
     with _Draft(folder, federation, tasks) as draft:
         for made in shop.rows(data, tasks, federation):
             early.update(made.early)
-            draft.add(made.kind, made.frame, _named_rows(made.kind))
+            if not made.frame.is_empty():
+                draft.add(made.kind, made.frame, _named_rows(made.kind))
     lines = data.shop.lines
     purchases = _Purchases(
         units=_hashed_units(lines["unit"]),
