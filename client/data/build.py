@@ -25,7 +25,7 @@ from shared_model.schema import Federation, Task
 from . import meta, shop, table
 from .arrays import Array, GrowingFolder, load, save
 from .catalogue import Catalogue, catalogue
-from .encoding import Where, encode_features, encode_label, item_hashes
+from .encoding import Where, encode_features, encode_label, item_hash, item_hashes
 from .hashing import canonical_text, digest
 from .reading import TaskStatus
 from .split import Bounds, assign, assign_by_hash, bounds
@@ -172,7 +172,7 @@ class _Draft(GrowingFolder):
             )
         if name in self.items:
             for item in values.drop_nulls().unique():
-                self.items[name].setdefault(int(item_hashes(pl.Series([item]))[0]), str(item))
+                self.items[name].setdefault(item_hash(item), item)
         return encode_label(name, task, values, where)
 
 

@@ -73,8 +73,8 @@ def _available(name: str, table: ShopTable, read: Mapping[str, Reading], piece: 
             named = wanted if isinstance(wanted, str) else ", ".join(wanted.meta.root_names())
             raise DataError(
                 f"{masked(piece.source)}: there is no column {named!r}, which should hold {column} "
-                f"({declared.meaning}). It has: {', '.join(piece.frame.columns)}. Name the right one in [{name}] rename = "
-                f'{{ {column} = "..." }}.'
+                f"({declared.meaning}). It has: {', '.join(piece.frame.columns)}. Name the right one in "
+                f'[{name}] rename = {{ {column} = "..." }}.'
             )
     return there
 

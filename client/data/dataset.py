@@ -10,6 +10,7 @@ import json
 import logging
 import shutil
 import time
+import warnings
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -194,7 +195,9 @@ def _encoded(folder: Path, tasks: Iterable[str]) -> dict[str, NDArray[Any]]:
 def _tensor(array: NDArray[Any], *, in_memory: bool) -> Tensor:
     """Wrap an array; ids in memory are widened at once, those on disk batch by batch."""
     if not in_memory:
-        return torch.from_numpy(array)
+        with warnings.catch_warnings():  # torch warns of read-only memory; nothing here writes to it
+            warnings.simplefilter("ignore", UserWarning)
+            return torch.from_numpy(array)
     found = torch.from_numpy(np.array(array))
     return found if found.is_floating_point() else found.long()
 

@@ -190,9 +190,14 @@ def encode_label(name: str, task: schema.Task, values: pl.Series, where: Where) 
 def item_hashes(items: pl.Series) -> NDArray[np.uint64]:
     """Return a 64-bit hash of every item id, 0 where missing."""
     distinct = items.unique()
-    hashes = [digest(text, "") or 1 if (text := canonical_text(v)) else 0 for v in distinct]
-    numbers = pl.Series(hashes, dtype=pl.UInt64)
+    numbers = pl.Series([item_hash(item) for item in distinct], dtype=pl.UInt64)
     return items.replace_strict(distinct, numbers, return_dtype=pl.UInt64).to_numpy()
+
+
+def item_hash(item: str | None) -> int:
+    """Return a 64-bit hash of an item id, 0 where missing."""
+    text = canonical_text(item)
+    return digest(text, "item") or 1 if text else 0
 
 
 def _classes(name: str, task: schema.Multiclass, values: pl.Series, where: Where) -> Array:

@@ -29,10 +29,8 @@ def item_windows(shop: Shop, *, length: int) -> pl.DataFrame:
         length: Unused; these rows have no shopper.
     """
     lines = _Lines(shop.lines)
-    windows = [_window(lines, moment) for moment in reference_dates(shop)]
-    rows = pl.concat([_empty(), *windows]).with_columns(
-        item_id=pl.Series(lines.names.gather(pl.concat([_empty(), *windows])["item"])),
-    )
+    rows = pl.concat([_empty(), *(_window(lines, moment) for moment in reference_dates(shop))])
+    rows = rows.with_columns(item_id=lines.names.gather(rows["item"]))
     rows = with_trailing(shop, rows).with_columns(
         **calendar(shop.timezone),
         trailing_orders_28d=pl.col("units_28d").sum().over("time"),

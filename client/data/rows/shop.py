@@ -63,7 +63,7 @@ def item_facts(items: pl.DataFrame) -> pl.DataFrame:
 
 
 def paid_lines(orders: pl.DataFrame, items: pl.DataFrame) -> pl.DataFrame:
-    """Return the order lines with unit and item facts, in the order of time and, within a moment, as exported."""
+    """Return the order lines with unit and item facts, in the order of time and then of the export."""
     sorted_lines = with_units(orders, guest="order_id").sort("order_ts", maintain_order=True)
     return sorted_lines.join(item_facts(items), on="item_id", how="left", maintain_order="left")
 
