@@ -56,20 +56,14 @@ def _rows(rows: Mapping[str, Mapping[str, int]]) -> Table:
     return table
 
 
-def _tasks(status: Mapping[str, TaskStatus], labels: Mapping[str, LabelFacts]) -> Table:
-    heads = (f"{part}: labels (mean)" for part in PARTS)
-    table = _table("Tasks", "task", "", *heads, "constant predictor", numbers=4)
-    for name, state in status.items():
-        if not state.on:
-            table.add_row(name, Text(f"off: {state.reason}", style="yellow"))
-            continue
-        facts = labels[name]
+def _tasks(status: Mapping[str, TaskStatus], labels: Mapping[str, LabelFacts]) -> Group:
+    table = _table("Labels (their mean), and the score of a constant", "task", *PARTS, "constant", numbers=4)
+    for name, facts in labels.items():
         score = facts.constant
         constant = f"{score.metric} {score.value:.3f}" if score else "-"
-        table.add_row(
-            name, Text("on", style="green"), *(_label_cell(facts, part) for part in PARTS), constant
-        )
-    return table
+        table.add_row(name, *(_label_cell(facts, part) for part in PARTS), constant)
+    off = [Text(f"  {name} is off: {s.reason}", style="yellow") for name, s in status.items() if not s.on]
+    return Group(table, *off)
 
 
 def _label_cell(facts: LabelFacts, part: str) -> str:

@@ -39,8 +39,8 @@ class LabelFacts:
 
     Attributes:
         rows: Part of the split to number of labels that count.
-        mean: Part to their mean: share of positives, mean in scaled units, mean count; None for a choice among
-            many, and where there are none.
+        mean: Part to their mean: share of positives, mean in scaled units, mean count; None for a choice
+            among many, and where there are none.
         constant: What a predictor reaches that ignores all features; None without labels to try it on.
     """
 

@@ -195,7 +195,7 @@ def _sql(source: str, query: str, rows: int) -> Iterator[Piece]:
     try:
         with engine.connect() as connection:
             streaming = connection.execution_options(stream_results=True, yield_per=rows)
-            result = streaming.exec_driver_sql(query)
+            result = streaming.execute(sqlalchemy.text(_without_parameters(query)))
             columns, first = list(result.keys()), 0
             for partition in result.partitions(rows):
                 yield Piece(source=shown, first_row=first, frame=_frame(columns, partition))
@@ -206,6 +206,11 @@ def _sql(source: str, query: str, rows: int) -> Iterator[Piece]:
         ) from None
     finally:
         engine.dispose()
+
+
+def _without_parameters(query: str) -> str:
+    """Escape what SQLAlchemy would take for a parameter, such as the colon in `note like ':x'`."""
+    return re.sub(r"(?<![:\w\\]):(?=\w)", r"\:", query)
 
 
 def _with_environment(source: str) -> str:
