@@ -28,7 +28,7 @@ def logits_of(
     model: MultiTaskModel, dataset: Examples, task: str, rows: Tensor, *, own: bool = True
 ) -> Tensor:
     """Return the logits of one task for `rows`, shape (B, O); without `own`, those of the prior alone."""
-    chunks = [model(dataset.batch(c, [task]), [task], own=own)[task] for c in rows.split(_CHUNK)]
+    chunks = [model(dataset.batch(c, [task]), [task], own=own)[task] for c in torch.split(rows, _CHUNK)]
     return torch.cat(chunks) if chunks else torch.zeros(0, 1)
 
 

@@ -48,7 +48,7 @@ def fit(
         penalty: In rows; the task's `residual_penalty` by default.
         rows: Fit on these; by default on all training rows that have a label.
     """
-    spec, head = dataset.tasks[task], model.heads[task]
+    spec, head = dataset.tasks[task], model.head(task)
     rows = dataset.rows("train", task=task) if rows is None else rows
     solution = torch.zeros(head.own.weight.shape[0], head.own.weight.shape[1] + 1, dtype=torch.float64)
     if len(rows):
@@ -63,8 +63,9 @@ def fit(
 def put(model: MultiTaskModel, task: str, head: ServingHead) -> None:
     """Write a fitted own part into the model."""
     with torch.no_grad():
-        model.heads[task].own.weight.copy_(head.weight)
-        model.heads[task].own.bias.copy_(head.bias)
+        parameters = dict(model.head(task).own.named_parameters())
+        parameters["weight"].copy_(head.weight)
+        parameters["bias"].copy_(head.bias)
 
 
 @torch.no_grad()
@@ -73,8 +74,8 @@ def _problem(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Inputs with a column of ones (B, D + 1), offset (B, O) and labels of the rows, in float64."""
     parts: list[tuple[Tensor, Tensor, Tensor]] = []
-    head = model.heads[task]
-    for chunk in rows.split(_CHUNK):
+    head = model.head(task)
+    for chunk in torch.split(rows, _CHUNK):
         batch = dataset.batch(chunk, [task])
         z = model.represent(batch)[task]
         offset = head(z, own=False) + head.start
@@ -86,7 +87,8 @@ def _problem(
 def _ridge(spec: schema.Task, z: Tensor, offset: Tensor, labels: Tensor, penalty: float) -> Tensor:
     """Closed form for half the squared error; shape (1, D + 1)."""
     gram = z.T @ z + penalty * torch.eye(z.shape[1], dtype=z.dtype)
-    return torch.linalg.solve(gram, z.T @ (labels - offset[:, 0])).unsqueeze(0)
+    solution: Tensor = torch.linalg.solve(gram, z.T @ (labels - offset[:, 0]))
+    return solution.unsqueeze(0)
 
 
 def _newton_like(spec: schema.Task, z: Tensor, offset: Tensor, labels: Tensor, penalty: float) -> Tensor:

@@ -1,7 +1,8 @@
 """What a merchant keeps between rounds: files in its state folder, each whole or absent.
 
 `rounds/` holds the last finished round of each training: the parameters that stay, and the reply that was
-sent, so that the same round asked again is answered by the same bytes. `serving.safetensors` holds what is served:
+sent, so that the same round asked again is answered by the same bytes. `serving.safetensors` holds
+what is served:
 the released shared parameters and the fitted serving heads. They are different types in different files, and
 no function turns the second into the first.
 

@@ -6,6 +6,7 @@ private training plugs in, and a contract with a privacy policy is never trained
 Notation: B rows in a step, K local steps.
 """
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 
 import torch
@@ -46,8 +47,8 @@ def train_plain(
 ) -> None:
     """Take K optimiser steps on the merchant's training rows, without privacy.
 
-    A step draws `expected_batch` rows of each kind without replacement (all of them where there are fewer)
-    and minimises, summed over tasks, weight x sum of row losses / rows drawn of the task's kind. A merchant
+    A step draws B = `expected_batch` rows of each kind without replacement (all of them where there are
+    fewer, or with `full_batch`) and minimises, summed over tasks, weight x sum of row losses / B. A merchant
     without training rows changes nothing.
 
     Args:
@@ -68,13 +69,15 @@ def train_plain(
         weight_decay=federation.local.weight_decay,
     )
     anchor = take(model, model.shared_parameters()) if federation.local.proximal else {}
-    batches = _batches(dataset, kinds, federation.federation.expected_batch, generator)
-    for _, (rows, drawn) in zip(range(federation.federation.local_steps), batches, strict=False):
+    terms = federation.federation
+    divisors = dict.fromkeys(kinds, float(terms.expected_batch))
+    batches = _batches(dataset, kinds, None if terms.full_batch else terms.expected_batch, generator)
+    for rows in itertools.islice(batches, terms.local_steps):
         optimizer.zero_grad(set_to_none=True)
-        loss = multitask_loss(model, dataset, dataset.batch(rows, tasks), tasks, drawn)
+        loss = multitask_loss(model, dataset, dataset.batch(rows, tasks), tasks, divisors)
         for name, start in anchor.items():
             loss = loss + 0.5 * federation.local.proximal * (parameters[name] - start).square().sum()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
 
 
@@ -83,18 +86,18 @@ def multitask_loss(
     dataset: Examples,
     batch: Batch,
     tasks: list[str],
-    drawn: Mapping[str, int],
+    divisors: Mapping[str, float],
     *,
     own: bool = True,
 ) -> Tensor:
-    """Return the weighted sum over tasks of (sum of row losses / rows drawn of the task's kind), a scalar."""
+    """Return the sum over tasks of weight x sum of row losses / divisor of the task's row kind, a scalar."""
     logits = model(batch, tasks, own=own)
     per_task = (
         dataset.tasks[t].weight
-        / drawn[dataset.rows_of[t]]
+        / divisors[dataset.rows_of[t]]
         * row_losses(dataset.tasks[t], logits[t], batch.labels[t]).value.sum()
         for t in tasks
-        if dataset.rows_of[t] in drawn
+        if dataset.rows_of[t] in divisors
     )
     return sum(per_task, start=torch.zeros((), dtype=batch.numeric.dtype))
 
@@ -107,24 +110,20 @@ _OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
 
 def _trained(model: MultiTaskModel, tasks: list[str], local: LocalTraining) -> list[str]:
     """Names of the parameters that a round changes: never a residual, unless the contract says so."""
-    residuals = tuple(f"heads.{t}.own." for t in tasks if model.heads[t].uses_prior)
+    residuals = tuple(f"heads.{t}.own." for t in tasks if model.head(t).uses_prior)
     others = tuple(f"heads.{t}." for t in model.heads if t not in tasks)
     skipped = others if local.train_residuals else (*others, *residuals)
     return [n for n, _ in model.named_parameters() if not n.startswith(skipped)]
 
 
 def _batches(
-    dataset: Examples, kinds: list[str], expected: int | str, generator: torch.Generator
-) -> Iterator[tuple[Tensor, dict[str, int]]]:
-    """Yield for ever the rows of a step and how many of them are of each kind; nothing where no rows are."""
-    streams = {
-        kind: _drawn(rows, len(rows) if expected == "all" else int(expected), generator)
-        for kind in kinds
-        if len(rows := dataset.rows("train", kind=kind))
-    }
+    dataset: Examples, kinds: list[str], size: int | None, generator: torch.Generator
+) -> Iterator[Tensor]:
+    """Yield for ever the rows of a step, `size` of each kind (None: all); nothing where there are no rows."""
+    found = [rows for kind in kinds if len(rows := dataset.rows("train", kind=kind))]
+    streams = [_drawn(rows, size or len(rows), generator) for rows in found]
     while streams:
-        parts = {kind: next(stream) for kind, stream in streams.items()}
-        yield torch.cat(list(parts.values())), {kind: len(rows) for kind, rows in parts.items()}
+        yield torch.cat([next(stream) for stream in streams])
 
 
 def _drawn(rows: Tensor, batch: int, generator: torch.Generator) -> Iterator[Tensor]:

@@ -38,6 +38,13 @@ class MultiTaskModel(nn.Module):
         """Return the names of the parameters that stay, in a fixed order."""
         return tuple(sorted(n for n, _ in self.named_parameters() if n.startswith(self._local)))
 
+    def head(self, task: str) -> Head:
+        """Return the head of one task."""
+        found = self.heads[task]
+        if not isinstance(found, Head):
+            raise TypeError(f"Expected a head of {task}, got {type(found).__name__}.")
+        return found
+
     def represent(self, batch: Batch) -> dict[str, Tensor]:
         """Return every task's representation, shape (..., B, D)."""
         return self.bottom(self.encoder(batch))
@@ -53,12 +60,12 @@ class MultiTaskModel(nn.Module):
             own: Add the merchant's own part; without it the shared prior alone speaks.
         """
         representations = self.represent(batch)
-        return {t: self.heads[t](representations[t], own=own) for t in tasks or self.heads}
+        return {t: self.head(t)(representations[t], own=own) for t in tasks or self.heads}
 
     def learns_in_rounds(self, task: str) -> bool:
         """Whether training on `task` moves anything that travels."""
         shares_bottom = any(n.startswith(("bottom.", "encoder.")) for n in self.shared_parameters())
-        return bool(self.heads[task].uses_prior) or shares_bottom
+        return self.head(task).uses_prior or shares_bottom
 
 
 def build(

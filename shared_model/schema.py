@@ -276,7 +276,10 @@ class Rounds:
         name: Of the federation.
         rounds: Number of rounds.
         local_steps: K, optimiser steps a merchant takes in a round.
-        expected_batch: Rows of each row kind in a step, or `"all"` for every training row.
+        expected_batch: B, rows of each row kind in a step, and the divisor of every sum of losses. It is
+            public, so an update does not tell how many rows were really there; a merchant with fewer rows
+            takes smaller steps, and one with a full batch counts by its rows.
+        full_batch: Take every training row in every step; the divisor stays B.
         quorum: Share of the asked merchants whose usable replies a round needs.
         deadline_seconds: How long a round waits for replies.
         attempts: How often a round that missed its quorum is asked again before the run stops.
@@ -286,7 +289,8 @@ class Rounds:
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
     rounds: Count
     local_steps: Count = 1
-    expected_batch: Annotated[int, Field(ge=1)] | Literal["all"] = 256
+    expected_batch: Count = 256
+    full_batch: bool = False
     quorum: Annotated[float, Field(gt=0, le=1)] = 0.5
     deadline_seconds: Positive = 600.0
     attempts: Count = 3

@@ -6,24 +6,25 @@ federated learning look better than it is.
 """
 
 import copy
+import math
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
-from client.data.dataset import Dataset
 from torch import Tensor
 
 from client import serving_heads
 from client.alone import PENALTIES, untrained_linear_model
+from client.data.dataset import Dataset
 from client.data.examples import Examples, Split
 from client.evaluation import labels_of, logits_of
 from client.training import multitask_loss
 from shared_model import schema
-from shared_model.heads import row_losses
+from shared_model.heads import measure_of, row_losses
 from shared_model.model import MultiTaskModel, build
 
 from .experiment import Baselines
-from .scores import Scores, merged, pooled_score, scores_of
+from .scores import Key, Scores, merged, pooled_score, scores_of
 
 _SPLITS: tuple[Split, ...] = ("validation", "test")
 
@@ -87,14 +88,31 @@ def network(
     """Train a network on one merchant's rows and return its scores (see `fitted`)."""
     bottom = schema.SharedBottom(architecture="shared_bottom", hidden=options.hidden)
     model = build(replace(contract, bottom=bottom), generator=generator)
-    best = fitted(model, dataset, tasks, options, generator)
-    return merged(
-        [
-            scores_of(snapshot, name, dataset, split, tasks=[task], own=False)
-            for task, snapshot in best.items()
-            for split in _SPLITS
-        ]
-    )
+    found: Scores = {}
+    for task, best in fitted(model, dataset, tasks, options, generator).items():
+        found |= scores_of(best.model, name, dataset, "test", tasks=[task], own=False)
+        if len(best.held_out):
+            found[Key(name, task, "validation")] = best.held_out.double().numpy()
+    return found
+
+
+@dataclass
+class Best:
+    """The best epoch of one task so far.
+
+    The epoch is chosen on validation rows, so its score on them is too good to compare methods by. Therefore
+    it is chosen twice more, on one half of them each, and `held_out` has every row's score at the epoch that
+    the other half chose.
+
+    Attributes:
+        model: At the best epoch.
+        held_out: Per-row scores of the validation rows, shape (B,); none where training rows had to choose.
+        losses: At the best epoch: over all rows, and over each half.
+    """
+
+    model: MultiTaskModel
+    held_out: Tensor
+    losses: tuple[float, float, float] = (math.inf, math.inf, math.inf)
 
 
 def fitted(
@@ -103,7 +121,7 @@ def fitted(
     tasks: list[str],
     options: Baselines,
     generator: torch.Generator,
-) -> dict[str, MultiTaskModel]:
+) -> dict[str, Best]:
     """Train shared parameters with Adam and early stopping; return every task's best epoch.
 
     Args:
@@ -119,50 +137,59 @@ def fitted(
         lr=options.learning_rate,
         weight_decay=options.weight_decay,
     )
-    best = {task: (float("inf"), model) for task in tasks}
-    best = _kept(best, model, dataset)
-    idle = 0
+    best = {task: Best(model, torch.zeros(len(dataset.rows("validation", task=task)))) for task in tasks}
+    idle = 0 if _look(best, model, dataset) else 1
     for _ in range(options.epochs):
         for rows, drawn in _epoch(dataset, tasks, options.batch, generator):
             optimizer.zero_grad(set_to_none=True)
-            multitask_loss(model, dataset, dataset.batch(rows, tasks), tasks, drawn, own=False).backward()
+            loss = multitask_loss(model, dataset, dataset.batch(rows, tasks), tasks, drawn, own=False)
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
-        before = {task: loss for task, (loss, _) in best.items()}
-        best = _kept(best, model, dataset)
-        idle = 0 if any(best[t][0] < before[t] for t in tasks) else idle + 1
+        idle = 0 if _look(best, model, dataset) else idle + 1
         if idle >= options.patience:
             break
-    return {task: snapshot for task, (_, snapshot) in best.items()}
+    return best
 
 
-def _kept(
-    best: Mapping[str, tuple[float, MultiTaskModel]], model: MultiTaskModel, dataset: Dataset
-) -> dict[str, tuple[float, MultiTaskModel]]:
-    """Replace the snapshot of every task whose validation loss has become better."""
-    kept = dict(best)
+def _look(best: dict[str, Best], model: MultiTaskModel, dataset: Examples) -> bool:
+    """Note the tasks for which this epoch is the best one; return whether there is any."""
     snapshot: MultiTaskModel | None = None
-    for task, (least, _) in best.items():
-        loss = validation_loss(model, dataset, task)
-        if loss < least - 1e-4:
+    for task, kept in best.items():
+        losses, scores = _validated(model, dataset, task)
+        better = [new < old - 1e-4 for new, old in zip(losses, kept.losses, strict=True)]
+        kept.losses = tuple(
+            new if b else old for new, old, b in zip(losses, kept.losses, better, strict=True)
+        )  # type: ignore[assignment]
+        if better[0]:
             snapshot = snapshot or copy.deepcopy(model)
-            kept[task] = (loss, snapshot)
-    return kept
+            kept.model = snapshot
+        for half in (0, 1):
+            if better[1 + half] and len(kept.held_out):
+                kept.held_out[1 - half :: 2] = scores[1 - half :: 2]
+    return snapshot is not None
 
 
-def validation_loss(model: MultiTaskModel, dataset: Examples, task: str) -> float:
-    """Return the mean validation loss of the shared part on one task; without rows, the training loss."""
+def _validated(
+    model: MultiTaskModel, dataset: Examples, task: str
+) -> tuple[tuple[float, float, float], Tensor]:
+    """Return the loss over all validation rows and over each half, and the per-row scores.
+
+    Where there are no validation rows, training rows take their place.
+    """
     rows = dataset.rows("validation", task=task)
     rows = rows if len(rows) else dataset.rows("train", task=task)
-    if not len(rows):
-        return float("inf")
+    spec, labels = dataset.tasks[task], labels_of(dataset, task, rows)
     logits = logits_of(model, dataset, task, rows, own=False)
-    return float(row_losses(dataset.tasks[task], logits, labels_of(dataset, task, rows)).value.mean())
+    losses = row_losses(spec, logits, labels).value
+    parts = (losses, losses[0::2], losses[1::2])
+    means = tuple(float(part.mean()) if len(part) else float(losses.sum()) for part in parts)
+    return means, measure_of(spec).row_score(spec, logits, labels)  # type: ignore[return-value]
 
 
 def _epoch(
     dataset: Examples, tasks: list[str], batch: int, generator: torch.Generator
-) -> Iterator[tuple[Tensor, dict[str, int]]]:
-    """Yield the rows of every step of one epoch: every kind is spread over as many steps as the longest needs."""
+) -> Iterator[tuple[Tensor, dict[str, float]]]:
+    """Yield the rows of every step of one epoch; every kind is spread over all its steps."""
     kinds = sorted({dataset.rows_of[t] for t in tasks})
     rows = {kind: dataset.rows("train", kind=kind) for kind in kinds}
     steps = -(-max(map(len, rows.values()), default=0) // batch)
@@ -173,4 +200,4 @@ def _epoch(
     }
     for step in range(steps):
         parts = {kind: split[step] for kind, split in spread.items() if len(split[step])}
-        yield torch.cat(list(parts.values())), {kind: len(rows) for kind, rows in parts.items()}
+        yield torch.cat(list(parts.values())), {kind: float(len(rows)) for kind, rows in parts.items()}

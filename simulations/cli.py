@@ -69,7 +69,7 @@ def resume(directory: Annotated[Path, typer.Argument(help="A run directory.")]) 
 def partition(
     experiment: ExperimentFile, out: Annotated[Path, typer.Option(help="Where to.")], data: Data = None
 ) -> None:
-    """Write the merchants of an experiment as folders, each with its files and merchant.toml; train nothing."""
+    """Write the merchants of an experiment as folders with their files and merchant.toml; train nothing."""
     loaded = load_experiment(experiment, data=data)
     written = write_market(read(loaded.market, experiment.parent), out)
     _console.print(f"Wrote {len(written)} merchants to {out}. Look at one with:")

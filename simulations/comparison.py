@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from client.data.dataset import Dataset
 
+from client.data.dataset import Dataset
 from server.reporting.results import Cell, Task
 from shared_model import schema
 from shared_model.heads import Measure, measure_of

@@ -4,7 +4,6 @@ from importlib.metadata import version
 from platform import platform, python_version
 
 from client.data.dataset import Dataset
-
 from server.reporting.results import ContractFacts, Merchant, PrivacyFacts, Rows
 from shared_model.model import initial_shared
 from shared_model.schema import Federation
@@ -13,8 +12,8 @@ from .market import MerchantTables
 
 _PACKAGES = ("fedbazaar", "flwr", "torch", "numpy", "polars")
 _NO_PRIVACY = (
-    "This federation trained WITHOUT differential privacy. Orders and heads stayed at their merchants, but the "
-    "updates that left them can reveal something about single shoppers. No epsilon can be stated."
+    "This federation trained WITHOUT differential privacy. Orders and heads stayed at their merchants, but "
+    "the updates that left them can reveal something about single shoppers. No epsilon can be stated."
 )
 
 

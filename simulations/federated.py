@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from client.data.dataset import Dataset
 
 from client.app import app
+from client.data.dataset import Dataset
+from client.evaluation import labels_of, logits_of
 from client.merchant import Merchant
 from client.reach import merchant_for
 from server import coordinator
@@ -15,11 +16,12 @@ from server.config import RunSettings
 from server.coordinator import RoundSummary
 from server.roster import Member, registered
 from shared_model import schema
-from shared_model.model import build, initial_shared, task_of
+from shared_model.heads import row_losses
+from shared_model.model import MultiTaskModel, build, initial_shared, task_of
 from shared_model.parameters import from_arrays
 from shared_model.protocol import SharedArrays, TrainInstruction, digest
 
-from .baselines import learnable, validation_loss
+from .baselines import learnable
 from .in_process import InProcessGrid
 from .scores import Key, Scores, merged, row_scores, scores_of
 
@@ -89,7 +91,7 @@ def train(
 
 
 def served_scores(merchants: Mapping[str, Merchant], arrays: SharedArrays, lineage: str) -> Scores:
-    """Let every merchant adopt `arrays`, released by `lineage`; return the test scores of what it then serves."""
+    """Let every merchant adopt what `lineage` released; return the test scores of what it then serves."""
     return merged([_served(name, merchant, arrays, lineage) for name, merchant in merchants.items()])
 
 
@@ -116,14 +118,21 @@ def validation_losses(
     for dataset in datasets.values():
         for task in _with_prior(federation, dataset):
             if len(dataset.rows("validation", task=task)):
-                losses.setdefault(task, []).append(validation_loss(model, dataset, task))
+                losses.setdefault(task, []).append(_validation_loss(model, dataset, task))
     return {task: sum(values) / len(values) for task, values in losses.items()}
+
+
+def _validation_loss(model: MultiTaskModel, dataset: Dataset, task: str) -> float:
+    rows = dataset.rows("validation", task=task)
+    logits = logits_of(model, dataset, task, rows, own=False)
+    return float(row_losses(dataset.tasks[task], logits, labels_of(dataset, task, rows)).value.mean())
 
 
 def _member(merchant: Merchant, receives: bool) -> Member:
     facts = merchant.describe()
-    role = "receive" if receives else "train"
-    return Member(name=facts.name, tier=facts.tier, tasks=facts.tasks, role=role)
+    return Member(
+        name=facts.name, tier=facts.tier, tasks=facts.tasks, role="receive" if receives else "train"
+    )
 
 
 def _served(name: str, merchant: Merchant, arrays: SharedArrays, lineage: str) -> Scores:

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 import torch
-from client.data.dataset import Dataset
 from torch import Tensor
 
 from client import serving_heads
+from client.data.dataset import Dataset
 from client.data.examples import Split
 from shared_model import schema
 from shared_model.features import Batch
@@ -19,7 +19,7 @@ from .scores import Scores, merged, scores_of
 
 
 class PooledExamples:
-    """Rows of several merchants, numbered one merchant after the other, for the tasks that all could share."""
+    """Rows of several merchants, numbered one merchant after the other, with labels of common tasks."""
 
     def __init__(self, datasets: Sequence[Dataset], tasks: Mapping[str, schema.Task]) -> None:
         """Copy the rows of `datasets` into memory, with the labels of `tasks`; NaN where there are none."""
@@ -56,12 +56,12 @@ def pooled(
     options: Baselines,
     generator: torch.Generator,
 ) -> Scores:
-    """Train the contract's model on everybody's rows and serve it as a federation would: prior and residual."""
+    """Train the contract's model on everybody's rows; serve it as a federation would: prior and residual."""
     names = {t for dataset in datasets.values() for t in learnable(dataset, contract)}
     tasks = {name: task for name, task in contract.tasks.items() if name in names}
     examples = PooledExamples(list(datasets.values()), tasks)
     best = fitted(build(contract, generator=generator), examples, list(tasks), options, generator)
-    shared = {task: take(model, model.shared_parameters()) for task, model in best.items()}
+    shared = {task: take(b.model, b.model.shared_parameters()) for task, b in best.items()}
     return merged([_served(contract, name, d, shared) for name, d in datasets.items()])
 
 

@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
-from client.data.dataset import Dataset
 
+from client.data.dataset import Dataset
 from server.coordinator import RoundSummary
 from server.reporting import results
 from server.reporting.html import write_report
@@ -194,7 +194,7 @@ def _methods(bench: _Bench, released: Mapping[int, SharedArrays]) -> Methods:
         scores.floor_scores(n, d, split) for n, d in datasets.items() for split in ("validation", "test")
     ]
     for floor in ("popularity", "bought before"):
-        alone[floor] = merged([found[floor] for found in floors])  # type: ignore[index]
+        alone[floor] = merged([found[floor] for found in floors])
     served = []
     for done, seed in enumerate(seeds):
         bench.progress("adopting", done, len(seeds))

@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from client.data.dataset import Dataset
 from numpy.typing import NDArray
 from torch import Tensor
 
 from client import floors
+from client.data.dataset import Dataset
 from client.data.examples import Split
 from client.evaluation import labels_of, logits_of
 from shared_model import schema
