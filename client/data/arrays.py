@@ -102,7 +102,7 @@ def appearing(folder: Path) -> Iterator[Path]:
     Raises:
         OSError: The disk is full or not writable; there is no `folder`.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     _sweep(folder.parent)
     temporary = folder.parent / f".{folder.name}.{os.getpid()}.tmp"
     temporary.mkdir()

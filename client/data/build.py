@@ -26,7 +26,7 @@ from . import meta, shop, table
 from .arrays import Array, GrowingFolder, load, save
 from .catalogue import Catalogue, catalogue
 from .encoding import Where, encode_features, encode_label, item_hash, item_hashes
-from .hashing import canonical_text, digest
+from .hashing import digest
 from .reading import TaskStatus
 from .split import Bounds, assign, assign_by_hash, bounds
 
@@ -185,7 +185,7 @@ _LABEL_DTYPES: Mapping[str, pl.DataType] = {
 
 def _hashed_units(units: pl.Series) -> NDArray[np.uint64]:
     distinct = units.unique()
-    hashes = pl.Series([digest(canonical_text(unit), "unit") for unit in distinct], dtype=pl.UInt64)
+    hashes = pl.Series([digest(unit, "unit") for unit in distinct], dtype=pl.UInt64)
     return units.replace_strict(distinct, hashes, return_dtype=pl.UInt64).to_numpy()
 
 

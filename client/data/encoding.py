@@ -195,9 +195,8 @@ def item_hashes(items: pl.Series) -> NDArray[np.uint64]:
 
 
 def item_hash(item: str | None) -> int:
-    """Return a 64-bit hash of an item id, 0 where missing."""
-    text = canonical_text(item)
-    return digest(text, "item") or 1 if text else 0
+    """Return a 64-bit hash of an item id, which is taken letter by letter; 0 where missing."""
+    return digest(item, "item") or 1 if item else 0
 
 
 def _classes(name: str, task: schema.Multiclass, values: pl.Series, where: Where) -> Array:

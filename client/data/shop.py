@@ -137,7 +137,11 @@ def _slots(kind: str, made: pl.DataFrame, federation: Federation) -> dict[str, p
         if isinstance(feature, schema.Sequence) and column == "history" and column in offered:
             facts = {of: federation.features[of].column or of for of in feature.of}
             slots |= {f"{name}.{of}": pl.col(f"history.{f}") for of, f in facts.items() if f in DESCRIBED}
-        elif column in offered and (source := _read_as(feature, column, made.schema[column])) is not None:
+        elif (
+            column in made.columns
+            and column in offered
+            and (source := _read_as(feature, column, made.schema[column])) is not None
+        ):
             slots[name] = source
     return slots
 

@@ -5,6 +5,7 @@ CSV is read as text: types are decided later, deliberately, by what a column is 
 """
 
 import glob
+import gzip
 import logging
 import os
 import re
@@ -152,8 +153,6 @@ def _collected(scanned: pl.LazyFrame, rows: int) -> Iterator[pl.DataFrame]:
 
 
 def _opened(path: Path) -> Any:
-    import gzip
-
     return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
 
 

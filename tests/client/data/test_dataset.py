@@ -78,6 +78,19 @@ def test_units_are_numbered_and_shared_by_all_kinds_of_rows(tmp_path: Path) -> N
     assert purchase[0] == purchase[2] != purchase[1]
 
 
+def test_an_own_task_stands_beside_the_common_ones(tmp_path: Path) -> None:
+    tasks = [{"name": "late"}, {"name": "basket", "kind": "regression", "library": "order_value"}]
+    made = dataset(write_shop(tmp_path, [order(0), order(1)], task=tasks), contract())
+    assert list(made.tasks) == ["late", "basket"]
+    assert made.own_tasks == {"basket"}
+    assert made.batch(made.rows("train", task="basket")).labels["basket"].tolist() == [10.0, 10.0]
+
+
+def test_the_encoded_data_is_for_its_owner_alone(shop: Path) -> None:
+    dataset(shop, contract())
+    assert (shop.parent / "state" / "encoded").stat().st_mode & 0o077 == 0
+
+
 def test_a_moment_is_kept_in_utc(shop: Path) -> None:
     assert dataset(shop, contract()).time[0] == np.datetime64("2024-01-01T12:00:00")
 

@@ -18,7 +18,7 @@ from client.data.rows import item_window, purchase, session
 from client.data.rows.history import with_history
 from client.data.rows.trailing import with_trailing
 from shared_model.errors import DataError
-from shared_model.library import TASKS
+from shared_model.library import ROW_KINDS, TASKS
 from tests.client.shops import CATEGORY, NUMERIC, after, contract, order, write_shop
 
 ALL = contract(
@@ -342,6 +342,18 @@ def test_an_advertisement_is_clicked_in_its_own_session_after_it_was_shown(tmp_p
         event(2, "ad_impression", item_id="pot"), event(60, "ad_impression", session_id="s2"),
     ]  # fmt: skip
     assert labels(tmp_path, "ad_click", [order(200)], events=events) == [1.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize("kind", list(ROW_KINDS))
+def test_every_column_that_a_kind_of_row_promises_is_there(tmp_path: Path, kind: str) -> None:
+    data = load(tmp_path, [order(0), order(100)], events=[event(0, "ad_impression")])
+    made = shop.ROW_MAKERS[kind](data.shop, length=3)
+    assert set(ROW_KINDS[kind].columns) - {"history", "row_kind"} <= set(made.columns)
+
+
+def test_a_row_kind_never_fills_a_feature_that_it_does_not_promise(tmp_path: Path) -> None:
+    frame = labelled(tmp_path, "order_value", [order(0)])  # the item is not known before it is chosen
+    assert set(frame.columns) == {"time", "unit", "history.category", "label.order_value"}
 
 
 # --- tasks on and off ---------------------------------------------------------------------------------
