@@ -130,7 +130,7 @@ def test_a_label_is_no_leak_where_the_feature_reads_another_column(tmp_path: Pat
 @pytest.mark.parametrize(
     "orders",
     [
-        {"sorce": "postgresql://shop:hunter2@db/shop"},
+        {"url": "postgresql://shop:hunter2@db/shop"},
         {"source": ["postgresql://shop:hunter2@db/shop"]},
         {"source": "postgresql://shop:hunter2@db/shop"},
         {"source": "postgresql://shop:hunter2@db/shop", "query": 7},

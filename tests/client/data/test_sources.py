@@ -52,8 +52,8 @@ def test_a_row_is_named_by_its_file_and_its_position_there(tmp_path: Path) -> No
     [
         ("a.csv", b"", "is empty"),
         ("a.csv", b"a,b\n", "holds no rows"),
-        ("a.csv", b"a,b\n1,2\n3,caf\xe9\n", r"line 3 is not UTF-8.*iconv"),
-        ("a.csv", b"caf\xe9,b\n1,2\n", r"line 1 is not UTF-8"),
+        ("a.csv", b"a,b\n1,2\n3,\xe9t\xe9\n", r"line 3 is not UTF-8.*iconv"),
+        ("a.csv", b"\xe9t\xe9,b\n1,2\n", r"line 1 is not UTF-8"),
         ("a.csv", b"a,b\n1,2,3\n", "as many values as the header"),
         ("a.parquet", b"not parquet at all", "not a readable Parquet file"),
     ],
