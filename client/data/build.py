@@ -14,24 +14,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from client.config import MerchantConfig
-from shared_model import library, schema
+from shared_model import library
 from shared_model.errors import DataError
-from shared_model.schema import Federation, Task
+from shared_model.schema import Federation
 
 from . import meta, shop, table
-from .arrays import Array, GrowingFolder, load, save
+from .arrays import Array, load, save
 from .catalogue import Catalogue, catalogue
-from .encoding import Where, encode_features, encode_label, item_hash, item_hashes
-from .hashing import digest
+from .draft import HASHED, Draft, hashed_units, plain_times
+from .encoding import Where, item_hashes
 from .reading import TaskStatus
 from .split import Bounds, assign, assign_by_hash, bounds
-
-_HASHED = "hashed"
-"""Files of 64-bit hashes that are gone when the dataset is finished."""
 
 
 def build(config: MerchantConfig, federation: Federation, folder: Path) -> None:
@@ -48,15 +44,15 @@ def _build_shop(config: MerchantConfig, federation: Federation, folder: Path) ->
     data = shop.load(config)
     tasks = {name: task for name, task in config.tasks.items() if data.status[name].on}
     early: dict[str, int] = {}
-    with _Draft(folder, federation, tasks) as draft:
+    with Draft(folder, federation, tasks) as draft:
         for made in shop.rows(data, tasks, federation):
             early.update(made.early)
             if not made.frame.is_empty():
                 draft.add(made.kind, made.frame, _named_rows(made.kind))
     lines = data.shop.lines
     purchases = _Purchases(
-        units=_hashed_units(lines["unit"]),
-        times=_plain(lines["order_ts"]),
+        units=hashed_units(lines["unit"]),
+        times=plain_times(lines["order_ts"]),
         items=item_hashes(lines["item_id"]),
     )
     status, catalogues = _finish(draft, data.shop.bounds, data.status, purchases)
@@ -80,7 +76,7 @@ def _build_table(config: MerchantConfig, federation: Federation, folder: Path) -
     }
     tasks = {name: task for name, task in config.tasks.items() if wanted[name].on}
     tally = table.Tally()
-    with _Draft(folder, federation, tasks) as draft:
+    with Draft(folder, federation, tasks) as draft:
         for chunk in table.chunks(config, federation, tally):
             draft.add(table.KIND, chunk.frame, chunk.where)
     reading = tally.judge(config.table.source if config.table else "")
@@ -110,93 +106,6 @@ def _table_bounds(config: MerchantConfig, folder: Path) -> Bounds | None:
     return bounds(config.split, timezone=config.timezone, last=last)
 
 
-# --- rows ---------------------------------------------------------------------------------------------
-
-
-class _Draft(GrowingFolder):
-    """The growing arrays of a dataset; remembers the few things that are needed to finish it."""
-
-    def __init__(self, folder: Path, federation: Federation, tasks: Mapping[str, Task]) -> None:
-        super().__init__(folder)
-        self.folder, self.tasks = folder, tasks
-        self.kinds: list[str] = []
-        self.slots: dict[str, list[str]] = {}
-        self.items: dict[str, dict[int, str]] = {
-            n: {} for n, t in tasks.items() if isinstance(t, schema.Retrieval)
-        }
-        self.rows = 0
-        self._federation = federation
-
-    def add(self, kind: str, frame: pl.DataFrame, where: Where) -> None:
-        """Encode rows of a kind and append them."""
-        if kind not in self.kinds:
-            self.kinds.append(kind)
-            self.slots[kind] = [c for c in frame.columns if not c.startswith("label.")]
-        self.append(
-            {
-                "time": _plain(frame["time"]) if "time" in frame.columns else _no_times(len(frame)),
-                _HASHED: self._units(frame),
-                "kind": np.full(len(frame), self.kinds.index(kind), np.uint8),
-                **encode_features(frame, self._federation),
-                **{
-                    self._file(name): self._label(name, task, frame, where)
-                    for name, task in self.tasks.items()
-                },
-            }
-        )
-        self.rows += len(frame)
-
-    def max_items(self, name: str) -> int:
-        """Return the largest catalogue of a retrieval task."""
-        task = self.tasks[name]
-        return task.max_items if isinstance(task, schema.Retrieval) else 0
-
-    def _file(self, name: str) -> str:
-        return f"{_HASHED}.{name}" if name in self.items else f"labels.{name}"
-
-    def _units(self, frame: pl.DataFrame) -> NDArray[np.uint64]:
-        """Hashes of the owners; a row without one is a unit of its own, told apart by its position."""
-        positions = pl.Series(range(self.rows, self.rows + len(frame)), dtype=pl.Int64)
-        alone = "row " + positions.cast(pl.String)
-        if "unit" not in frame.columns:
-            return _hashed_units(alone)
-        return _hashed_units(frame.select(pl.col("unit").fill_null(alone)).to_series())
-
-    def _label(self, name: str, task: Task, frame: pl.DataFrame, where: Where) -> Array:
-        column = f"label.{name}"
-        if column in frame.columns:
-            values = frame[column]
-        else:
-            values = pl.Series([None], dtype=_LABEL_DTYPES.get(task.kind, pl.Float64())).new_from_index(
-                0, len(frame)
-            )
-        if name in self.items:
-            for item in values.drop_nulls().unique():
-                self.items[name].setdefault(item_hash(item), item)
-        return encode_label(name, task, values, where)
-
-
-_LABEL_DTYPES: Mapping[str, pl.DataType] = {
-    "multiclass": pl.String(),
-    "retrieval": pl.String(),
-    "multilabel": pl.List(pl.String()),
-}
-
-
-def _hashed_units(units: pl.Series) -> NDArray[np.uint64]:
-    distinct = units.unique()
-    hashes = pl.Series([digest(unit, "unit") for unit in distinct], dtype=pl.UInt64)
-    return units.replace_strict(distinct, hashes, return_dtype=pl.UInt64).to_numpy()
-
-
-def _plain(times: pl.Series) -> NDArray[np.datetime64]:
-    return times.dt.replace_time_zone(None).cast(pl.Datetime("us")).to_numpy()
-
-
-def _no_times(rows: int) -> NDArray[np.datetime64]:
-    return np.full(rows, np.datetime64("NaT"), "datetime64[us]")
-
-
 # --- what depends on all rows -------------------------------------------------------------------------
 
 
@@ -210,7 +119,7 @@ class _Purchases:
 
 
 def _finish(
-    draft: _Draft, found: Bounds | None, wanted: Mapping[str, TaskStatus], purchases: _Purchases | None
+    draft: Draft, found: Bounds | None, wanted: Mapping[str, TaskStatus], purchases: _Purchases | None
 ) -> tuple[dict[str, TaskStatus], dict[str, tuple[str, ...]]]:
     """Number the units, split the rows, make the catalogues, and switch off tasks without a single label.
 
@@ -223,18 +132,18 @@ def _finish(
     if not draft.rows:
         raise DataError(f"no example could be made: {_reasons(wanted)}")
     folder = draft.folder
-    hashed, times = np.array(load(folder, _HASHED)), load(folder, "time")
+    hashed, times = np.array(load(folder, HASHED)), load(folder, "time")
     units, numbered = np.unique(hashed, return_inverse=True)
     part = assign_by_hash(hashed) if found is None else assign(times, found)
     save(folder, {"unit": numbered.astype(np.int64), "part": part})
-    (folder / f"{_HASHED}.npy").unlink()
+    (folder / f"{HASHED}.npy").unlink()
     catalogues: dict[str, tuple[str, ...]] = {}
     for name, items in draft.items.items():
-        hashes = np.array(load(folder, f"{_HASHED}.{name}"))
+        hashes = np.array(load(folder, f"{HASHED}.{name}"))
         chosen = catalogue(hashes, train=part == 0, max_items=draft.max_items(name))
         bought = purchases or _Purchases(units=hashed, times=times, items=hashes)
         _write_catalogue(folder, name, chosen, hashes, _ordered(bought, units, chosen))
-        (folder / f"{_HASHED}.{name}.npy").unlink()
+        (folder / f"{HASHED}.{name}.npy").unlink()
         catalogues[name] = tuple(items[int(h)] for h in chosen.hashes)
     return _without_unlabelled(draft, wanted), catalogues
 
@@ -258,7 +167,7 @@ def _write_catalogue(
     save(folder, {f"bought.{name}.{column}": values for column, values in bought.items()})
 
 
-def _without_unlabelled(draft: _Draft, wanted: Mapping[str, TaskStatus]) -> dict[str, TaskStatus]:
+def _without_unlabelled(draft: Draft, wanted: Mapping[str, TaskStatus]) -> dict[str, TaskStatus]:
     status = dict(wanted)
     for name in draft.tasks:
         if not np.isfinite(load(draft.folder, f"labels.{name}")).any():

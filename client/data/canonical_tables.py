@@ -5,14 +5,16 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from client.config import ItemsTable, MerchantConfig, ShopTable, masked
+from client.config import MerchantConfig
+from client.merchant_file import ItemsTable, ShopTable, masked
 from shared_model.errors import DataError
 
 from .canonical import TABLES, ColumnType
 from .columns import UTC, convert, refuse_if_unreadable
+from .pieces import Piece, Spans
 from .presets import PRESETS, Reading
 from .reading import TableReading
-from .sources import Piece, Spans, pieces
+from .sources import pieces
 
 _DTYPES: dict[ColumnType, pl.DataType] = {"time": UTC, "number": pl.Float64(), "flag": pl.Boolean()}
 

@@ -21,7 +21,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from client.config import ItemsTable, MerchantConfig, ReadyTable, ShopTable, masked
+from client.config import MerchantConfig
+from client.merchant_file import ItemsTable, ReadyTable, ShopTable, masked
 from shared_model import declared, schema
 from shared_model.features import Batch
 from shared_model.schema import Federation

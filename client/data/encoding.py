@@ -3,7 +3,7 @@
 Everything here is a fixed public function of the contract and the value itself: no statistic of the
 merchant enters. Letters: B rows, N numeric features, L values of a bag or sequence.
 
-A frame of features has a column per slot (`client.config.feature_slots`); a slot without a column is
+A frame of features has a column per slot (`client.mapping.feature_slots`); a slot without a column is
 missing everywhere.
 """
 

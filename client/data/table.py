@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from client.config import MerchantConfig, ReadyTable, feature_slots, masked
+from client.config import MerchantConfig
+from client.mapping import feature_slots
+from client.merchant_file import ReadyTable, masked
 from shared_model import schema
 from shared_model.errors import DataError
 from shared_model.schema import Federation, Task
@@ -13,8 +15,9 @@ from shared_model.schema import Federation, Task
 from .canonical import ColumnType
 from .columns import convert, refuse_if_unreadable
 from .encoding import Where
+from .pieces import Piece
 from .reading import TableReading
-from .sources import Piece, pieces
+from .sources import pieces
 
 KIND = "table"
 """What the rows of a ready table are called among the kinds of rows."""

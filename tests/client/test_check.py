@@ -18,7 +18,7 @@ from client.data.constant import constant_score
 from client.data.dataset import prepare
 from client.data.quality import Quality, inspect
 from shared_model.schema import Binary, CountTask, Federation, Multiclass, Regression, Retrieval
-from tests.client.shops import CATEGORY, NUMERIC, contract, order, write_shop, write_table
+from tests.client.exports import CATEGORY, NUMERIC, contract, order, write_shop, write_table
 
 BOUGHT = contract(features={"price": NUMERIC, "category": CATEGORY}, tasks={"bought": {"kind": "binary"}})
 LATE = {

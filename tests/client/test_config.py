@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from client.config import load_merchant, masked
+from client.config import load_merchant
+from client.merchant_file import masked
 from shared_model.errors import ConfigError
-from tests.client.shops import CATEGORY, NUMERIC, contract, write_merchant
+from tests.client.exports import CATEGORY, NUMERIC, contract, write_merchant
 
 FEDERATION = contract(
     features={"price": NUMERIC, "days": {"kind": "numeric", "column": "lag"}, "category": CATEGORY},

@@ -7,7 +7,7 @@ import torch
 
 from client.data.dataset import Dataset
 from client.floors import bought_before, popularity
-from tests.client.shops import contract, dataset, order, write_shop
+from tests.client.exports import contract, dataset, order, write_shop
 
 NEXT = contract(tasks={"next_item": {"kind": "retrieval", "library": "next_item"}})
 

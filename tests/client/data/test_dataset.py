@@ -12,7 +12,7 @@ import client.data.dataset
 from client.data import arrays
 from shared_model.errors import DataError
 from shared_model.schema import Federation
-from tests.client.shops import NUMERIC, contract, dataset, order, write_shop
+from tests.client.exports import NUMERIC, contract, dataset, order, write_shop
 
 LATE = {"kind": "binary", "library": "late"}
 ITEM = {"kind": "retrieval", "library": "next_item", "max_items": 2}

@@ -20,7 +20,7 @@ from shared_model.schema import (
     Retrieval,
     Task,
 )
-from tests.client.shops import CATEGORY, NUMERIC, contract
+from tests.client.exports import CATEGORY, NUMERIC, contract
 
 
 def encoded(

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from client.data.dataset import Dataset
-from tests.client.shops import CATEGORY, NUMERIC, contract, dataset, write_merchant
+from tests.client.exports import CATEGORY, NUMERIC, contract, dataset, write_merchant
 
 EXPORT = Path(__file__).resolve().parents[3] / ".." / "shared" / "data" / "olist" / "olist_lines.parquet"
 pytestmark = pytest.mark.skipif(not EXPORT.exists(), reason="the Olist export is not in ../shared/data/olist")

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from client.data.sources import pieces
-from tests.client.shops import contract, dataset, write_merchant
+from tests.client.exports import contract, dataset, write_merchant
 
 
 def binaries() -> Path | None:

@@ -19,7 +19,7 @@ from client.data.rows.history import with_history
 from client.data.rows.trailing import with_trailing
 from shared_model.errors import DataError
 from shared_model.library import ROW_KINDS, TASKS
-from tests.client.shops import CATEGORY, NUMERIC, after, contract, order, write_shop
+from tests.client.exports import CATEGORY, NUMERIC, after, contract, order, write_shop
 
 ALL = contract(
     features={"price": NUMERIC, "category": CATEGORY, "history": {"kind": "sequence", "of": ["category"]}},

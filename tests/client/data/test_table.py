@@ -13,7 +13,7 @@ import torch
 
 from client.data import sources
 from shared_model.errors import DataError
-from tests.client.shops import CATEGORY, NUMERIC, contract, dataset, write_table
+from tests.client.exports import CATEGORY, NUMERIC, contract, dataset, write_table
 
 BOUGHT = contract(features={"price": NUMERIC, "category": CATEGORY}, tasks={"bought": {"kind": "binary"}})
 KINDS = contract(
@@ -169,7 +169,7 @@ _ENCODE = """
 import resource, sys
 from pathlib import Path
 from tests.client.data.test_table import WIDE
-from tests.client.shops import dataset
+from tests.client.exports import dataset
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 made = dataset(Path(sys.argv[1]), WIDE)
 after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -1,0 +1,149 @@
+"""What may be written in `merchant.toml`, table by table. Private, never sent.
+
+What the values mean together is checked in `config.py`.
+"""
+
+import re
+from datetime import date
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from shared_model.declared import CLOSED
+from shared_model.schema import Count, Positive
+
+FILE_TYPES = (".csv", ".csv.gz", ".parquet")
+"""How the name of a file with data may end."""
+
+
+@dataclass(frozen=True, kw_only=True, config=CLOSED)
+class Identity:
+    """The `[merchant]` table.
+
+    Attributes:
+        name: How the federation calls this merchant.
+        state: Folder of everything the client writes, relative to the file.
+        timezone: IANA name; times in the exports that name no zone are local to it.
+        tier: One of the contract's size tiers; empty for the lowest.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+    state: str = "state"
+    timezone: str = "UTC"
+    tier: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, config=CLOSED)
+class ShopTable:
+    """The `[orders]` and `[events]` tables.
+
+    Attributes:
+        source: Path or glob, relative to the file (CSV, Parquet), or an SQLAlchemy URL.
+        query: SQL; required with a URL, forbidden with a file.
+        preset: Which known export it is (`client/data/presets.py`).
+        rename: Canonical column to the export's own column; wins over the preset.
+    """
+
+    source: Annotated[str, Field(min_length=1)]
+    query: str = ""
+    preset: str = "canonical"
+    rename: dict[str, str] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, config=CLOSED)
+class ItemsTable(ShopTable):
+    """The `[items]` table. `category_map` is a CSV of two columns: the merchant's word, the shared word."""
+
+    category_map: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, config=CLOSED)
+class ReadyTable:
+    """The `[table]` table: one row per example.
+
+    Attributes:
+        source: As in `ShopTable`.
+        query: As in `ShopTable`.
+        time: Column with the time of the row; empty to split by a stable hash of the unit instead.
+        unit: Column with the shopper; empty where each row is a unit of its own.
+        columns: Feature to column; a sequence `s` of `f` is named `"s.f"`.
+        labels: Task to column.
+        separator: Splits the values of bags, vectors and sequences that are given as text.
+    """
+
+    source: Annotated[str, Field(min_length=1)]
+    query: str = ""
+    time: str = ""
+    unit: str = ""
+    columns: dict[str, str] = Field(default_factory=dict)
+    labels: dict[str, str] = Field(default_factory=dict)
+    separator: Annotated[str, Field(min_length=1, max_length=4)] = "|"
+
+
+@dataclass(frozen=True, kw_only=True, config=CLOSED)
+class Split:
+    """The `[split]` table: two dates, or days counted back from the end of the last row's day.
+
+    Dates are midnights in the merchant's time zone. Train is before `validation_from`, test starts at
+    `test_from`.
+    """
+
+    validation_from: date | None = None
+    test_from: date | None = None
+    validation_days: Count = 30
+    test_days: Count = 60
+
+
+@dataclass(frozen=True, kw_only=True, config=CLOSED)
+class PrivacyCap:
+    """The `[privacy]` table: the largest epsilon this merchant takes part with; None for no cap."""
+
+    max_epsilon: Positive | None = None
+
+
+@dataclass(frozen=True, kw_only=True, config=CLOSED)
+class Serving:
+    """The `[serve]` table.
+
+    Attributes:
+        accept: `validation` serves the federated model for a task only where local evidence does not
+            speak against it; `always` serves it everywhere.
+    """
+
+    accept: Literal["validation", "always"] = "validation"
+
+
+@dataclass(frozen=True, kw_only=True, config=CLOSED)
+class MerchantFile:
+    """All of `merchant.toml`, as written."""
+
+    schema: Literal["shop-v1"]
+    merchant: Identity
+    orders: ShopTable | None = None
+    items: ItemsTable | None = None
+    events: ShopTable | None = None
+    table: ReadyTable | None = None
+    split: Split = Split()
+    task: tuple[dict[str, Any], ...] = ()
+    privacy: PrivacyCap = PrivacyCap()
+    serve: Serving = Serving()
+
+
+def is_url(source: str) -> bool:
+    """Whether a source is a database rather than a file.
+
+    >>> is_url("postgresql+psycopg://shop@db/shop"), is_url("exports/orders_*.csv")
+    (True, False)
+    """
+    return re.match(r"[a-zA-Z][\w+.-]*://", source) is not None
+
+
+def masked(text: str) -> str:
+    """Return `text` without the passwords of the URLs in it.
+
+    >>> masked("postgresql://shop:secret@db/shop?sslmode=require&password=secret")
+    'postgresql://shop:***@db/shop?sslmode=require&password=***'
+    """
+    without = re.sub(r"(://[^:/@\s]*):\S*@", r"\1:***@", text)
+    return re.sub(r"(?i)\b(password|passwd|pwd|sslpassword)=[^&\s'\"]*", r"\1=***", without)
