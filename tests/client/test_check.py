@@ -12,7 +12,7 @@ import pytest
 import tomli_w
 from typer.testing import CliRunner, Result
 
-from client.cli import app
+from client.cli import app, main
 from client.config import load_merchant
 from client.data.constant import constant_score
 from client.data.dataset import prepare
@@ -71,6 +71,22 @@ def test_the_report_can_be_written_as_json(tmp_path: Path) -> None:
     }  # fmt: skip
     assert report["labels"]["late"]["rows"] == {"train": 2, "validation": 0, "test": 1}
     assert report["missing"] == {"price": 0.0}
+
+
+def test_an_error_is_one_line_without_a_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    contract_ = tmp_path / "nowhere.toml"
+    monkeypatch.setattr(
+        "sys.argv", ["fedbazaar-client", "check", "merchant.toml", "--contract", str(contract_)]
+    )
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 1
+    assert (
+        capsys.readouterr().err
+        == f"Error: {contract_}: the file is missing; allowed: an existing TOML file\n"
+    )
 
 
 def test_too_few_shoppers_for_the_tier_would_be_refused(tmp_path: Path) -> None:
