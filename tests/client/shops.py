@@ -1,92 +1,104 @@
-"""Small shops and contracts whose numbers can be checked by hand; the rest has a default."""
+"""Small shops on disk: a ready table, a contract and a merchant.toml."""
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import tomli_w
 
-from client.config import MerchantConfig, load_merchant
-from client.data.dataset import Dataset, prepare
-from shared_model.schema import Federation, parse_federation
+from client.config import load_merchant
+from client.data.dataset import prepare
+from client.merchant import Merchant
+from shared_model.model import initial_shared
+from shared_model.protocol import SharedArrays, TrainInstruction, digest
+from shared_model.schema import Federation, load_federation
 
-NUMERIC = {"kind": "numeric"}
-CATEGORY = {"kind": "categorical", "buckets": 64, "width": 2}
-FIRST = datetime(2024, 1, 1, 12)
-SPLIT = {"validation_from": "2024-03-01", "test_from": "2024-04-01"}
+LINEAGE = "spring"
 
 
-def contract(
-    features: Mapping[str, Any] | None = None, tasks: Mapping[str, Any] | None = None, **rest: Any
-) -> Federation:
-    """Return a small contract."""
-    return parse_federation(
+def contract(**changes: Any) -> dict[str, Any]:
+    tables: dict[str, Any] = {
+        "federation": {"name": "tiny", "rounds": 5, "local_steps": 3, "expected_batch": 16},
+        "local": {"learning_rate": 0.1},
+        "features": {
+            "x": {"kind": "numeric"},
+            "z": {"kind": "numeric"},
+            "colour": {"kind": "categorical", "buckets": 8, "width": 2},
+            "shelf": {"kind": "categorical", "buckets": 8, "width": 2, "scope": "local"},
+        },
+        "tasks": {
+            "bought": {"kind": "binary", "initial": 0.4, "residual_penalty": 10.0},
+            "amount": {"kind": "regression", "scale": 0.5, "residual_penalty": 10.0},
+        },
+        "bottom": {"architecture": "mmoe", "experts": 2, "hidden": [4]},
+    }
+    for key, value in changes.items():
+        tables[key] = {**tables.get(key, {}), **value}
+    return tables
+
+
+def examples(rows: int = 60, seed: int = 0) -> pl.DataFrame:
+    """Rows in order of time; amount = 1 + 2x, bought where x + z > 0; one label of each is missing."""
+    draw = np.random.default_rng(seed)
+    x, z = draw.normal(size=rows), draw.normal(size=rows)
+    return pl.DataFrame(
         {
-            "federation": {"name": "test", "rounds": 1},
-            "features": features or {"price": NUMERIC, "category": CATEGORY},
-            "tasks": tasks or {"late": {"kind": "binary", "library": "late"}},
-            "bottom": {"architecture": "wide"},
-            **rest,
+            "day": pl.date_range(pl.date(2024, 1, 1), pl.date(2024, 1, 1) + pl.duration(days=rows - 1), eager=True),
+            "who": [f"shopper-{i % (rows // 2)}" for i in range(rows)] if rows > 1 else ["shopper-0"],
+            "x": x,
+            "z": z,
+            "colour": draw.choice(["red", "blue"], rows),
+            "shelf": draw.choice(["a", "b", "c"], rows),
+            "bought": [None, *(x + z > 0).astype(int)[1:].tolist()],
+            "amount": [None, *(1 + 2 * x)[1:].tolist()],
         }
-    )
+    )  # fmt: skip
 
 
-def order(day: float, **columns: Any) -> dict[str, Any]:
-    """Return one order line, placed `day` days after `FIRST`."""
-    placed = FIRST + timedelta(days=day)
-    line = {
-        "order_id": f"o{day}", "order_ts": placed, "item_id": "mug", "quantity": 1.0, "unit_price": 10.0,
-        "customer_id": "ann",
-        "promised_ts": placed + timedelta(days=7), "delivered_ts": placed + timedelta(days=3),
-    }  # fmt: skip
-    return line | columns
-
-
-def after(day: float) -> datetime:
-    return FIRST + timedelta(days=day)
-
-
-def write_merchant(folder: Path, **tables: Any) -> Path:
-    """Write merchant.toml; `tables` are its tables beside [merchant]."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "merchant.toml"
-    declared = {"schema": "shop-v1", "merchant": {"name": "acme"}} | tables
-    path.write_text(tomli_w.dumps(declared))
-    return path
-
-
-def write_shop(
+def write(
     folder: Path,
-    orders: Sequence[Mapping[str, Any]],
+    table: pl.DataFrame | None = None,
     *,
-    items: Sequence[Mapping[str, Any]] | None = None,
-    events: Sequence[Mapping[str, Any]] | None = None,
-    **tables: Any,
-) -> Path:
-    """Write a shop's tables as Parquet and its merchant.toml."""
+    agreement: dict[str, Any] | None = None,
+    **changes: Any,
+) -> tuple[Path, Path]:
+    """Write a shop; return the paths of its merchant.toml and of the contract."""
     folder.mkdir(parents=True, exist_ok=True)
-    declared: dict[str, Any] = {"split": SPLIT}
-    for name, rows in {"orders": orders, "items": items, "events": events}.items():
-        if rows is not None:
-            pl.DataFrame(rows, infer_schema_length=None).write_parquet(folder / f"{name}.parquet")
-            declared[name] = {"source": f"{name}.parquet"}
-    return write_merchant(folder, **declared | tables)
+    frame = examples() if table is None else table
+    frame.write_parquet(folder / "examples.parquet")
+    declared: dict[str, Any] = {
+        "schema": "shop-v1",
+        "merchant": {"name": "acme"},
+        "table": {
+            "source": "examples.parquet",
+            "time": "day",
+            "unit": "who",
+            "labels": {"bought": "bought", "amount": "amount"},
+        },
+        "split": {"validation_days": 10, "test_days": 10},
+        **changes,
+    }
+    (folder / "merchant.toml").write_text(tomli_w.dumps(declared))
+    (folder / "federation.toml").write_text(tomli_w.dumps(agreement or contract()))
+    return folder / "merchant.toml", folder / "federation.toml"
 
 
-def write_table(folder: Path, frame: pl.DataFrame, *, csv: bool = False, **table: Any) -> Path:
-    """Write a ready table and its merchant.toml; `table` are keys of [table] and whole other tables."""
-    folder.mkdir(parents=True, exist_ok=True)
-    name = "examples.csv" if csv else "examples.parquet"
-    (frame.write_csv if csv else frame.write_parquet)(folder / name)
-    others = {key: table.pop(key) for key in ("split", "task", "merchant") if key in table}
-    return write_merchant(folder, table={"source": name} | table, **others)
+def merchant(folder: Path, *, seed: int | None = 0, **options: Any) -> Merchant:
+    path, agreement = write(folder, **options)
+    return opened(path, agreement, seed=seed)
 
 
-def loaded(path: Path, federation: Federation) -> MerchantConfig:
-    return load_merchant(path, federation)
+def opened(path: Path, agreement: Path, *, seed: int | None = 0) -> Merchant:
+    federation = load_federation(agreement)
+    config = load_merchant(path, federation)
+    return Merchant(config, federation, prepare(config, federation), seed=seed)
 
 
-def dataset(path: Path, federation: Federation) -> Dataset:
-    return prepare(load_merchant(path, federation), federation)
+def start(federation: Federation, seed: int = 0) -> SharedArrays:
+    return initial_shared(federation, seed)
+
+
+def instruction(federation: Federation, arrays: SharedArrays, **changes: Any) -> TrainInstruction:
+    facts = {"fingerprint": federation.fingerprint, "lineage": LINEAGE, "round": 1, "digest": digest(arrays)}
+    return TrainInstruction(**{**facts, **changes})

@@ -1,0 +1,68 @@
+"""The federated model stays unless the evidence against it exceeds two standard errors."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from client import acceptance, serving_heads
+from client.acceptance import accept
+from client.alone import linear_model, untrained_linear_model
+from client.merchant import Merchant
+
+from . import shops
+
+
+def models(merchant: Merchant) -> tuple[object, object]:
+    return untrained_linear_model(merchant.federation, merchant.dataset), linear_model(
+        merchant.federation, merchant.dataset, penalty=1.0
+    )
+
+
+def test_clear_evidence_against_the_federated_model_is_heard(tmp_path: Path) -> None:
+    merchant = shops.merchant(tmp_path)
+    constant, fitted = models(merchant)
+    found = accept("amount", merchant.dataset, constant, fitted, "validation")  # type: ignore[arg-type]
+    assert found.choice == "alone"
+    assert found.advantage > 2 * found.standard_error
+    assert found.rows == 10
+
+
+def test_the_better_federated_model_stays(tmp_path: Path) -> None:
+    merchant = shops.merchant(tmp_path)
+    constant, fitted = models(merchant)
+    assert accept("amount", merchant.dataset, fitted, constant, "validation").choice == "federated"  # type: ignore[arg-type]
+
+
+def test_a_merchant_may_serve_it_always(tmp_path: Path) -> None:
+    merchant = shops.merchant(tmp_path)
+    constant, fitted = models(merchant)
+    assert accept("amount", merchant.dataset, constant, fitted, "always").choice == "federated"  # type: ignore[arg-type]
+
+
+def test_a_lead_within_two_standard_errors_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    merchant = shops.merchant(tmp_path)
+    constant, fitted = models(merchant)
+    # mean 0.5, standard deviation sqrt(5/3), standard error 0.65: the lead is below 1.29
+    monkeypatch.setattr(acceptance, "_advantage", lambda *_: torch.tensor([2.0, -1.0, 1.0, 0.0]).double())
+    found = accept("amount", merchant.dataset, constant, fitted, "validation")  # type: ignore[arg-type]
+    assert found.choice == "federated"
+    assert found.advantage == 0.5
+
+
+def test_one_row_of_evidence_is_no_evidence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    merchant = shops.merchant(tmp_path)
+    constant, fitted = models(merchant)
+    monkeypatch.setattr(acceptance, "_advantage", lambda *_: torch.tensor([9.0]).double())
+    assert accept("amount", merchant.dataset, constant, fitted, "validation").choice == "federated"  # type: ignore[arg-type]
+
+
+def test_the_linear_model_alone_is_shrunk_to_public_constants(tmp_path: Path) -> None:
+    merchant = shops.merchant(tmp_path)
+    free = linear_model(merchant.federation, merchant.dataset, penalty=1.0)
+    held = linear_model(merchant.federation, merchant.dataset, penalty={"bought": 1e9, "amount": 1.0})
+    assert held.head("bought").own.weight.abs().max() < 1e-4 < free.head("bought").own.weight.abs().max()
+    torch.testing.assert_close(held.head("amount").own.weight, free.head("amount").own.weight)
+    assert serving_heads.fit(free, merchant.dataset, "amount", penalty=1.0).weight.shape == (1, 2)

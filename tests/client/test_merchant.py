@@ -1,0 +1,267 @@
+"""A merchant answers with shared parameters and nothing else, once per round, whatever happens to it."""
+
+import errno
+import os
+import threading
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+
+from client.merchant import Merchant
+from client.state import load_round, load_serving
+from shared_model.errors import ConfigError, DataError, FingerprintMismatch, Refused, StateError
+from shared_model.protocol import Refusal, SharedArrays
+
+from . import shops
+
+
+def trained(merchant: Merchant, arrays: SharedArrays | None = None, **changes: object) -> SharedArrays:
+    sent = shops.start(merchant.federation) if arrays is None else arrays
+    return merchant.train(shops.instruction(merchant.federation, sent, **changes), sent)
+
+
+def same(a: SharedArrays, b: SharedArrays) -> bool:
+    return a.keys() == b.keys() and all(np.array_equal(a[n], b[n]) for n in a)
+
+
+def test_what_leaves_are_the_contracts_shared_parameters_and_nothing_else(tmp_path: Path) -> None:
+    merchant = shops.merchant(tmp_path)
+    reply = trained(merchant)
+    assert reply.keys() == shops.start(merchant.federation).keys()
+    assert not [name for name in reply if "own" in name or "gate" in name or "shelf" in name]
+    assert all(array.dtype == np.float32 for array in reply.values())
+
+
+def test_training_moves_the_shared_parameters(tmp_path: Path) -> None:
+    merchant = shops.merchant(tmp_path)
+    assert not same(trained(merchant), shops.start(merchant.federation))
+
+
+def test_the_same_seed_gives_the_same_reply(tmp_path: Path) -> None:
+    first, second = shops.merchant(tmp_path / "a", seed=3), shops.merchant(tmp_path / "b", seed=3)
+    assert same(trained(first), trained(second))
+
+
+def test_without_a_seed_no_two_runs_draw_alike(tmp_path: Path) -> None:
+    first, second = shops.merchant(tmp_path / "a", seed=None), shops.merchant(tmp_path / "b", seed=None)
+    assert not same(trained(first), trained(second))
+
+
+def test_the_same_round_asked_again_gets_the_same_bytes_without_training_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    merchant = shops.merchant(tmp_path)
+    reply = trained(merchant)
+    monkeypatch.setattr(merchant, "_trainer", None)
+    assert same(trained(merchant), reply)
+
+
+def test_a_merchant_that_was_restarted_remembers_its_reply(tmp_path: Path) -> None:
+    path, agreement = shops.write(tmp_path)
+    reply = trained(shops.opened(path, agreement))
+    assert same(trained(shops.opened(path, agreement, seed=99)), reply)
+
+
+def test_the_same_round_with_other_arrays_is_a_conflict(tmp_path: Path) -> None:
+    merchant = shops.merchant(tmp_path)
+    trained(merchant)
+    with pytest.raises(Refused) as refused:
+        trained(merchant, shops.start(merchant.federation, seed=1))
+    assert refused.value.code == Refusal.CONFLICT
+
+
+def test_a_round_that_lies_behind_is_refused(tmp_path: Path) -> None:
+    merchant = shops.merchant(tmp_path)
+    trained(merchant, round=3)
+    with pytest.raises(Refused) as refused:
+        trained(merchant, round=2)
+    assert refused.value.code == Refusal.ROUND
+
+
+def test_a_merchant_that_missed_rounds_can_come_back(tmp_path: Path) -> None:
+    merchant = shops.merchant(tmp_path)
+    trained(merchant, round=1)
+    assert trained(merchant, round=4)
+
+
+@pytest.mark.parametrize("number", [0, -1, 6])
+def test_a_round_that_was_never_planned_is_refused(tmp_path: Path, number: int) -> None:
+    with pytest.raises(Refused) as refused:
+        trained(shops.merchant(tmp_path), round=number)
+    assert refused.value.code == Refusal.ROUND
+
+
+def test_another_training_begins_afresh_and_the_first_is_not_forgotten(tmp_path: Path) -> None:
+    merchant = shops.merchant(tmp_path)
+    first = trained(merchant, round=2)
+    trained(merchant, lineage="autumn", round=1)
+    assert same(trained(merchant, round=2), first)
+
+
+def test_a_changed_contract_is_refused(tmp_path: Path) -> None:
+    merchant = shops.merchant(tmp_path)
+    with pytest.raises(FingerprintMismatch):
+        trained(merchant, fingerprint="0" * 64)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda arrays: arrays | {"heads.bought.own.weight": np.zeros((1, 4), np.float32)},
+        lambda arrays: dict(list(arrays.items())[1:]),
+        lambda arrays: {n: a.astype(np.float64) for n, a in arrays.items()},
+        lambda arrays: {n: np.full_like(a, np.nan) for n, a in arrays.items()},
+        lambda arrays: {n: a[..., None] for n, a in arrays.items()},
+    ],
+    ids=["an extra head", "a missing array", "another dtype", "NaN", "another shape"],
+)
+def test_wrong_arrays_are_refused_and_nothing_is_kept(tmp_path: Path, spoil: object) -> None:
+    merchant = shops.merchant(tmp_path)
+    arrays = spoil(shops.start(merchant.federation))  # type: ignore[operator]
+    with pytest.raises(Refused) as refused:
+        trained(merchant, arrays)
+    assert refused.value.code == Refusal.ARRAYS
+    assert load_round(merchant.config.state, merchant.federation.fingerprint, shops.LINEAGE) is None
+
+
+def test_arrays_that_the_instruction_does_not_name_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(Refused) as refused:
+        trained(shops.merchant(tmp_path), digest="0" * 64)
+    assert refused.value.code == Refusal.ARRAYS
+
+
+def test_training_that_diverges_is_not_answered(tmp_path: Path) -> None:
+    merchant = shops.merchant(tmp_path, agreement=shops.contract(local={"learning_rate": 1e30}))
+    with pytest.raises(Refused, match="training diverged") as refused:
+        trained(merchant)
+    assert refused.value.code == Refusal.FAILED
+
+
+def test_a_second_round_at_the_same_time_is_told_to_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    merchant = shops.merchant(tmp_path)
+    begun, release = threading.Event(), threading.Event()
+
+    def slow(*_: object) -> None:
+        begun.set()
+        release.wait(10)
+
+    monkeypatch.setattr(merchant, "_trainer", slow)
+    first = threading.Thread(target=trained, args=(merchant,))
+    first.start()
+    begun.wait(10)
+    with pytest.raises(Refused) as refused:
+        trained(merchant)
+    release.set()
+    first.join()
+    assert refused.value.code == Refusal.BUSY
+
+
+def test_a_full_disk_leaves_the_round_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    merchant = shops.merchant(tmp_path)
+    before = trained(merchant, round=1)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", full)
+        with pytest.raises(OSError, match="No space left"):
+            trained(merchant, round=2)
+    assert same(trained(merchant, round=1), before)
+    assert trained(merchant, round=2)
+
+
+def test_a_damaged_state_file_is_named_and_not_overwritten(tmp_path: Path) -> None:
+    merchant = shops.merchant(tmp_path)
+    trained(merchant)
+    (stored,) = (merchant.config.state / "rounds").iterdir()
+    stored.write_bytes(b"damaged")
+    with pytest.raises(StateError, match="is damaged"):
+        trained(merchant)
+    assert stored.read_bytes() == b"damaged"
+
+
+def test_what_stays_is_kept_from_round_to_round(tmp_path: Path) -> None:
+    merchant = shops.merchant(tmp_path)
+    trained(merchant, round=1)
+    one = load_round(merchant.config.state, merchant.federation.fingerprint, shops.LINEAGE)
+    trained(merchant, round=2)
+    two = load_round(merchant.config.state, merchant.federation.fingerprint, shops.LINEAGE)
+    assert one is not None
+    assert two is not None
+    assert "bottom.gate.weight" in one.local
+    assert not torch.equal(one.local["bottom.gate.weight"], two.local["bottom.gate.weight"])
+
+
+def test_serving_heads_never_reach_a_later_round(tmp_path: Path) -> None:
+    # The twin never adopts. If anything flowed from serving into training, the second rounds would differ.
+    plain, adopting = shops.merchant(tmp_path / "a"), shops.merchant(tmp_path / "b")
+    first = trained(plain)
+    assert same(trained(adopting), first)
+    adopting.adopt(shops.instruction(adopting.federation, first), first)
+    assert same(trained(plain, first, round=2), trained(adopting, first, round=2))
+
+
+def test_after_adoption_the_merchant_serves_its_own_fit(tmp_path: Path) -> None:
+    merchant = shops.merchant(tmp_path, serve={"accept": "always"})
+    arrays = shops.start(merchant.federation)
+    merchant.adopt(shops.instruction(merchant.federation, arrays), arrays)
+    served, prior = merchant.evaluate("test"), merchant.evaluate("test", prior=True)
+    assert served["amount"]["RMSE"] < prior["amount"]["RMSE"]
+    assert served["bought"]["log loss"] < prior["bought"]["log loss"]
+
+
+def test_adopting_twice_serves_the_same(tmp_path: Path) -> None:
+    merchant = shops.merchant(tmp_path)
+    arrays = shops.start(merchant.federation)
+    rows = merchant.dataset.rows("test", task="bought")
+    merchant.adopt(shops.instruction(merchant.federation, arrays), arrays)
+    first = merchant.serve("bought", rows)
+    merchant.adopt(shops.instruction(merchant.federation, arrays), arrays)
+    assert torch.equal(merchant.serve("bought", rows), first)
+
+
+def test_serving_before_adoption_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="join a federation first"):
+        shops.merchant(tmp_path).evaluate()
+
+
+def test_a_failed_adoption_keeps_what_was_served(tmp_path: Path) -> None:
+    merchant = shops.merchant(tmp_path)
+    arrays = shops.start(merchant.federation)
+    merchant.adopt(shops.instruction(merchant.federation, arrays), arrays)
+    before = load_serving(merchant.config.state)
+    bad = {name: np.full_like(array, np.inf) for name, array in arrays.items()}
+    with pytest.raises(Refused):
+        merchant.adopt(shops.instruction(merchant.federation, bad), bad)
+    after = load_serving(merchant.config.state)
+    assert before is not None
+    assert after is not None
+    assert all(torch.equal(before.heads[n], after.heads[n]) for n in before.heads)
+
+
+def test_a_merchant_describes_itself_by_public_facts(tmp_path: Path) -> None:
+    facts = shops.merchant(tmp_path).describe()
+    assert (facts.name, facts.tier, facts.tasks) == ("acme", "any", frozenset({"bought", "amount"}))
+
+
+def test_a_contract_with_privacy_is_refused_rather_than_trained_without(tmp_path: Path) -> None:
+    agreement = shops.contract(privacy={"epsilon": 8.0, "delta": 1e-6})
+    with pytest.raises(ConfigError, match="privacy"):
+        shops.merchant(tmp_path, agreement=agreement)
+
+
+def test_a_merchant_without_any_label_answers_with_what_it_was_sent(tmp_path: Path) -> None:
+    unlabelled = shops.examples().with_columns(bought=pl.lit(None, pl.Int64), amount=pl.lit(None, pl.Float64))
+    path, agreement = shops.write(tmp_path, unlabelled)
+    try:
+        merchant = shops.opened(path, agreement)
+    except DataError as refused:
+        assert "label" in str(refused)
+        return
+    assert same(trained(merchant), shops.start(merchant.federation))
