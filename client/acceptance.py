@@ -3,7 +3,7 @@
 Validation sets of small merchants mislead: choosing whatever scored best on them threw away a quarter to
 70 % of the gain on real sellers. So the federated model stays until the evidence against it exceeds two
 standard errors. For the choice of an item it is the other way round: there nobody has shown a gain, and the
-floor (bought before, then popular) stays until the model beats it by as much.
+floor (bought before, then popular) stays until the model beats it by as much on at least 200 rows.
 """
 
 from typing import Literal, NamedTuple
@@ -21,6 +21,8 @@ from .evaluation import labels_of, logits_of
 
 Choice = Literal["federated", "alone", "floor"]
 STANDARD_ERRORS = 2.0
+LEAST_ROWS_AGAINST_FLOOR = 200
+"""With fewer rows the rule of two standard errors still let through models that lost on real sellers."""
 
 
 class Accepted(NamedTuple):
@@ -62,6 +64,7 @@ def accept(
     mean = float(better.mean()) if len(better) else float("nan")
     changed = policy == "validation" and mean > STANDARD_ERRORS * error
     if isinstance(spec, schema.Retrieval):
+        changed = changed and len(rows) >= LEAST_ROWS_AGAINST_FLOOR
         return Accepted("federated" if changed else "floor", mean, error, len(rows))
     return Accepted("alone" if changed else "federated", mean, error, len(rows))
 

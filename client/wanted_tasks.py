@@ -20,10 +20,19 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True, config=CLOSED)
 class _CommonTask:
-    """A `[[task]]` that the contract declares: what a merchant may set of it."""
+    """A `[[task]]` that the contract declares: what a merchant may set of it.
+
+    Attributes:
+        name: In the contract.
+        weight: Instead of the contract's.
+        head: `local` for a head of the merchant's own that ignores the shared prior.
+        residual_penalty: Instead of the contract's.
+    """
 
     name: schema.Name
     weight: Positive | None = None
+    head: schema.HeadPolicy | None = None
+    residual_penalty: Positive | None = None
 
 
 @dataclass(frozen=True, kw_only=True, config=CLOSED)
@@ -62,7 +71,11 @@ def wanted_tasks(
 
 def _common(file: Path, task: Task, table: Mapping[str, Any]) -> Task:
     choice = _parse_task(_CommonTask, table, str(table["name"]), file)
-    return task if choice.weight is None else replace(task, weight=choice.weight)
+    if choice.head == "residual" and task.head == "local":
+        allowed = f"local; the contract shares no prior for {choice.name}"
+        raise ConfigError(file, f"task.{choice.name}.head", choice.head, allowed)
+    chosen = {key: getattr(choice, key) for key in ("weight", "head", "residual_penalty")}
+    return replace(task, **{key: value for key, value in chosen.items() if value is not None})
 
 
 def _own(file: Path, name: str, table: Mapping[str, Any], federation: Federation) -> Task:

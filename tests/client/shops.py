@@ -34,17 +34,18 @@ def contract(**changes: Any) -> dict[str, Any]:
         "bottom": {"architecture": "mmoe", "experts": 2, "hidden": [4]},
     }
     for key, value in changes.items():
-        tables[key] = {**tables.get(key, {}), **value}
+        tables[key] = value if "architecture" in value else {**tables.get(key, {}), **value}
     return tables
 
 
 def examples(rows: int = 60, seed: int = 0) -> pl.DataFrame:
     """Rows in order of time; amount = 1 + 2x, bought where x + z > 0; one label of each is missing."""
     draw = np.random.default_rng(seed)
+    last = pl.date(2024, 1, 1) + pl.duration(days=rows - 1)
     x, z = draw.normal(size=rows), draw.normal(size=rows)
     return pl.DataFrame(
         {
-            "day": pl.date_range(pl.date(2024, 1, 1), pl.date(2024, 1, 1) + pl.duration(days=rows - 1), eager=True),
+            "day": pl.date_range(pl.date(2024, 1, 1), last, eager=True),
             "who": [f"shopper-{i % (rows // 2)}" for i in range(rows)] if rows > 1 else ["shopper-0"],
             "x": x,
             "z": z,

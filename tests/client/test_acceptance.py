@@ -4,11 +4,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
 from client import acceptance, serving_heads
 from client.acceptance import accept
 from client.alone import linear_model, untrained_linear_model
 from client.merchant import Merchant
+from shared_model.features import Batch
+from shared_model.schema import Retrieval
 
 from . import shops
 
@@ -66,3 +69,28 @@ def test_the_linear_model_alone_is_shrunk_to_public_constants(tmp_path: Path) ->
     assert held.head("bought").own.weight.abs().max() < 1e-4 < free.head("bought").own.weight.abs().max()
     torch.testing.assert_close(held.head("amount").own.weight, free.head("amount").own.weight)
     assert serving_heads.fit(free, merchant.dataset, "amount", penalty=1.0).weight.shape == (1, 2)
+
+
+class Choosing:
+    """A catalogue of two items; everybody chooses the first one."""
+
+    tasks = {"next_item": Retrieval(kind="retrieval")}  # noqa: RUF012
+
+    def __init__(self, rows: int) -> None:
+        self.count = rows
+
+    def rows(self, split: str, *, kind: str | None = None, task: str | None = None) -> Tensor:
+        return torch.arange(self.count)
+
+    def batch(self, rows: Tensor, tasks: object = None) -> Batch:
+        return Batch(numeric=torch.zeros(len(rows), 0), labels={"next_item": torch.zeros(len(rows))})
+
+
+@pytest.mark.parametrize(("rows", "choice"), [(199, "floor"), (200, "federated")])
+def test_the_floor_of_item_choice_stays_until_many_rows_speak_against_it(
+    rows: int, choice: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ranks = torch.arange(20.0).expand(rows, 20)  # the floor ranks the first item last, the model first
+    monkeypatch.setattr(acceptance, "_contestants", lambda *_: (ranks, -ranks))
+    found = accept("next_item", Choosing(rows), None, None, "validation")  # type: ignore[arg-type]
+    assert (found.choice, found.advantage) == (choice, 1.0)

@@ -258,10 +258,15 @@ def test_a_contract_with_privacy_is_refused_rather_than_trained_without(tmp_path
 
 def test_a_merchant_without_any_label_answers_with_what_it_was_sent(tmp_path: Path) -> None:
     unlabelled = shops.examples().with_columns(bought=pl.lit(None, pl.Int64), amount=pl.lit(None, pl.Float64))
-    path, agreement = shops.write(tmp_path, unlabelled)
-    try:
-        merchant = shops.opened(path, agreement)
-    except DataError as refused:
-        assert "label" in str(refused)
-        return
+    merchant = shops.merchant(tmp_path, table=unlabelled)
+    assert merchant.describe().tasks == frozenset()
     assert same(trained(merchant), shops.start(merchant.federation))
+
+
+def test_a_merchant_may_keep_a_head_of_its_own_for_a_common_task(tmp_path: Path) -> None:
+    tasks = [{"name": "bought", "head": "local"}, {"name": "amount"}]
+    agreement = shops.contract(bottom={"architecture": "wide"})
+    merchant = shops.merchant(tmp_path, task=tasks, agreement=agreement)
+    reply, start = trained(merchant), shops.start(merchant.federation)
+    assert np.array_equal(reply["heads.bought.prior.weight"], start["heads.bought.prior.weight"])
+    assert not np.array_equal(reply["heads.amount.prior.weight"], start["heads.amount.prior.weight"])
