@@ -6,6 +6,7 @@ import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
@@ -19,7 +20,8 @@ from server.reporting.html import write_report
 from shared_model import files
 from shared_model.errors import ConfigError, FedbazaarError
 
-from . import runner
+from . import backends, runner
+from .backends import IN_PROCESS, Backend
 from .datasets import read
 from .experiment import load_experiment
 from .partition import write as write_market
@@ -30,7 +32,7 @@ EXPERIMENTS = Path(__file__).parent / "experiments"
 app = typer.Typer(
     help="Simulate federations on one machine.", no_args_is_help=True, pretty_exceptions_enable=False
 )
-_console = Console()
+_console = Console(width=None if sys.stdout.isatty() else 120)
 _errors = Console(stderr=True)
 
 Data = Annotated[
@@ -38,6 +40,8 @@ Data = Annotated[
     typer.Option(help="Folder of the market's original data (docs/datasets.md).", file_okay=False),
 ]
 Out = Annotated[Path | None, typer.Option(help="Run directory; a new one under runs/ by default.")]
+On = Annotated[backends.Name, typer.Option("--backend", help="Merchants work one after another, or on Ray.")]
+Cpus = Annotated[int, typer.Option(min=1, help="Ray only: processors that one merchant occupies.")]
 ExperimentFile = Annotated[Path, typer.Argument(help="The experiment's TOML file.")]
 
 
@@ -53,16 +57,18 @@ def demo(out: Out = None) -> None:
 
 
 @app.command()
-def run(experiment: ExperimentFile, data: Data = None, out: Out = None) -> None:
+def run(
+    experiment: ExperimentFile, data: Data = None, out: Out = None, backend: On = "in-process", cpus: Cpus = 1
+) -> None:
     """Run an experiment: federated, alone and pooled, with intervals, targets and a report."""
-    _run(experiment, data, out)
+    _run(experiment, data, out, Backend(name=backend, cpus=cpus))
 
 
 @app.command()
 def resume(directory: Annotated[Path, typer.Argument(help="A run directory.")]) -> None:
     """Go on with a run that was stopped; it ends as if it had never stopped."""
     request = _load_request(directory)
-    _run(request.experiment, request.data, directory)
+    _run(request.experiment, request.data, directory, request.backend)
 
 
 @app.command()
@@ -125,9 +131,9 @@ def main() -> None:
         sys.exit(1)
 
 
-def _run(experiment: Path, data: Path | None, out: Path | None) -> None:
+def _run(experiment: Path, data: Path | None, out: Path | None, backend: Backend = IN_PROCESS) -> None:
     directory = out or Path("runs") / f"{experiment.stem}-{datetime.now():%Y%m%d-%H%M%S}"
-    request = Request(experiment=experiment, data=data, out=directory, command=_command())
+    request = Request(experiment=experiment, data=data, out=directory, command=_command(), backend=backend)
     _save_request(request)
     with _progress() as progress:
         result = runner.run(request, progress)
@@ -169,6 +175,7 @@ def _save_request(request: Request) -> None:
     written = {
         "experiment": str(request.experiment.absolute()),
         "data": str(request.data.absolute()) if request.data else None,
+        "backend": asdict(request.backend),
     }
     files.write(request.out / "request.json", json.dumps(written, indent=2).encode(), durable=False)
 
@@ -184,4 +191,9 @@ def _load_request(directory: Path) -> Request:
         raise ConfigError(path, "", None, "a run directory, which `fedbazaar-sim run` makes")
     written = json.loads(path.read_text())
     data = Path(written["data"]) if written["data"] else None
-    return Request(experiment=Path(written["experiment"]), data=data, out=directory)
+    return Request(
+        experiment=Path(written["experiment"]),
+        data=data,
+        out=directory,
+        backend=Backend(**written.get("backend", {})),
+    )
