@@ -1,10 +1,11 @@
-"""Train a federation of simulated merchants in this process, and score what it serves."""
+"""Train a federation of simulated merchants in this process, and score what any training released."""
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from flwr.serverapp import Grid
 
 from client.app import app
 from client.data.dataset import Dataset
@@ -14,7 +15,7 @@ from client.reach import merchant_for
 from server import coordinator
 from server.config import RunSettings
 from server.coordinator import RoundSummary
-from server.roster import Member, registered
+from server.roster import Member, Roster, registered
 from shared_model import schema
 from shared_model.heads import row_losses
 from shared_model.model import MultiTaskModel, build, initial_shared, task_of
@@ -39,8 +40,9 @@ class Site:
     merchants: Mapping[str, Path]
 
     def node_config(self, name: str, seed: int) -> dict[str, str | int]:
-        """Return what Flower's `--node-config` would say at this merchant."""
-        return {"merchant": str(self.merchants[name]), "contract": str(self.contract), "seed": seed}
+        """Return what Flower's `--node-config` would say at this merchant; paths are absolute."""
+        merchant, contract = self.merchants[name].absolute(), self.contract.absolute()
+        return {"merchant": str(merchant), "contract": str(contract), "seed": seed}
 
     def merchant(self, name: str, seed: int) -> Merchant:
         """Return the merchant that the ClientApp reaches under this configuration.
@@ -74,17 +76,29 @@ def train(
         receivers: Merchants that take no part in training.
         on_round: Is told of every completed round.
     """
-    federation = schema.load_federation(site.contract)
     grid = InProcessGrid(app, {name: site.node_config(name, seed) for name in site.merchants})
     members = {
         grid.node_ids[name]: _member(site.merchant(name, seed), name in receivers) for name in site.merchants
     }
+    settings = RunSettings(directory=directory, lineage=lineage, seed=seed, durable=False)
+    return coordinate(grid, registered(members), site, settings, on_round)
+
+
+def coordinate(
+    grid: Grid,
+    roster: Roster,
+    site: Site,
+    settings: RunSettings,
+    on_round: Callable[[RoundSummary], None] | None,
+) -> SharedArrays:
+    """Run the coordinator of a simulated federation over any grid and return the released arrays."""
+    federation = schema.load_federation(site.contract)
     return coordinator.train(
         grid,
         federation,
-        initial_shared(federation, seed),
-        settings=RunSettings(directory=directory, lineage=lineage, seed=seed, durable=False),
-        roster=registered(members),
+        initial_shared(federation, settings.seed),
+        settings=settings,
+        roster=roster,
         task_of=task_of(federation),
         on_round=on_round,
     )

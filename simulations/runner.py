@@ -22,6 +22,7 @@ from shared_model.errors import ConfigError
 from shared_model.protocol import SharedArrays
 
 from . import baselines, facts, federated, partition, pooling, scores
+from .backends import IN_PROCESS, Backend, Train, train_on
 from .comparison import Methods, cells_of, tasks_of
 from .datasets import read
 from .experiment import Experiment, load_experiment
@@ -45,12 +46,14 @@ class Request:
         data: Folder of the market's original data; None for the one in the experiment file.
         out: The run directory.
         command: That repeats the run, for the report.
+        backend: Where the merchants work.
     """
 
     experiment: Path
     data: Path | None
     out: Path
     command: str = ""
+    backend: Backend = IN_PROCESS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +65,7 @@ class _Bench:
     site: Site
     federation: schema.Federation
     datasets: Mapping[str, Dataset]
+    train: Train
     out: Path
     progress: Progress
 
@@ -112,6 +116,7 @@ def run(request: Request, progress: Progress) -> results.Result:
 
 def _prepared(request: Request, progress: Progress) -> _Bench:
     """Read the market, write the merchants' folders and encode them."""
+    train = train_on(request.backend)
     experiment = load_experiment(request.experiment, data=request.data)
     folder = request.experiment.parent
     contract = _copied_contract(folder / experiment.experiment.contract, request.out)
@@ -132,6 +137,7 @@ def _prepared(request: Request, progress: Progress) -> _Bench:
         site=site,
         federation=federation,
         datasets=datasets,
+        train=train,
         out=request.out,
         progress=progress,
     )
@@ -158,7 +164,7 @@ def _trained(bench: _Bench, seed: int, rounds: list[results.Round]) -> SharedArr
         losses = federated.validation_losses(bench.federation, bench.datasets, summary.arrays) if look else {}
         rounds.append(_round(summary, losses))
 
-    return federated.train(
+    return bench.train(
         bench.site,
         directory=bench.out / f"seed-{seed}",
         lineage=_lineage(bench, seed),
@@ -244,7 +250,7 @@ def _newcomers(bench: _Bench, tasks: tuple[results.Task, ...], methods: Methods)
             raise ConfigError("the experiment", "experiment.newcomers", name, allowed)
     seed = bench.experiment.experiment.seeds[0]
     planned = bench.federation.federation.rounds
-    arrays = federated.train(
+    arrays = bench.train(
         bench.site,
         directory=bench.out / "without-newcomers",
         lineage=f"{bench.experiment.experiment.name}-without-newcomers",
