@@ -28,15 +28,18 @@ class MultiTaskModel(nn.Module):
         self.encoder = encoder
         self.bottom = bottom
         self.heads = nn.ModuleDict(dict(heads))
-        self._local = tuple(f"{prefix}." for prefix in local)
+        stays = tuple(f"{prefix}." for prefix in local)
+        names = sorted(name for name, _ in self.named_parameters())
+        self._shared = tuple(name for name in names if not name.startswith(stays))
+        self._local = tuple(name for name in names if name.startswith(stays))
 
     def shared_parameters(self) -> tuple[str, ...]:
         """Return the names of the parameters that travel, in a fixed order."""
-        return tuple(sorted(n for n, _ in self.named_parameters() if not n.startswith(self._local)))
+        return self._shared
 
     def local_parameters(self) -> tuple[str, ...]:
         """Return the names of the parameters that stay, in a fixed order."""
-        return tuple(sorted(n for n, _ in self.named_parameters() if n.startswith(self._local)))
+        return self._local
 
     def head(self, task: str) -> Head:
         """Return the head of one task."""
@@ -64,7 +67,7 @@ class MultiTaskModel(nn.Module):
 
     def learns_in_rounds(self, task: str) -> bool:
         """Whether training on `task` moves anything that travels."""
-        shares_bottom = any(n.startswith(("bottom.", "encoder.")) for n in self.shared_parameters())
+        shares_bottom = any(n.startswith(("bottom.", "encoder.")) for n in self._shared)
         return self.head(task).uses_prior or shares_bottom
 
 

@@ -8,6 +8,7 @@ Letters used throughout the package: B rows, D width, T tasks, M merchants, P pa
 
 import hashlib
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -384,7 +385,7 @@ class Federation:
     privacy: Privacy | None = None
     tiers: dict[Name, Tier] = Field(default_factory=lambda: {"any": Tier(shoppers=0, weight=1.0)})
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """SHA-256 of the canonical form, in hex: the same for every file that means the same."""
         return hashlib.sha256(declared.canonical(self)).hexdigest()
