@@ -21,6 +21,7 @@ from tests import cli_reference
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
+PACKAGES = ("client", "server", "shared_model", "simulations")
 RECORDS = sorted((DOCS / "adr").glob("*.md"))
 
 
@@ -143,13 +144,14 @@ def test_a_relative_link_leads_somewhere(page: str, target: str) -> None:
     assert not anchor or anchor in anchors(leads_to)
 
 
+SOURCES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
 NAMED_PATHS = sorted(
-    {(named(page), path) for page in PAGES for path in re.findall(_CODE_PATH, prose_of(page))}
+    {(named(page), path) for page in [*PAGES, *SOURCES] for path in re.findall(_CODE_PATH, prose_of(page))}
 )
 
 
 @pytest.mark.parametrize(("page", "path"), NAMED_PATHS)
-def test_a_file_that_a_document_names_is_there(page: str, path: str) -> None:
+def test_a_file_that_a_document_or_a_docstring_names_is_there(page: str, path: str) -> None:
     assert (ROOT / path).exists()
 
 
