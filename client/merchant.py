@@ -36,7 +36,7 @@ class Description:
     Attributes:
         name: The merchant's.
         tier: The size class of the contract that it declares.
-        tasks: Common tasks that it takes part in.
+        tasks: Common tasks whose shared prior it trains.
     """
 
     name: str
@@ -95,7 +95,8 @@ class Merchant:
 
     def describe(self) -> Description:
         """Return the public facts about this merchant."""
-        tasks = frozenset(self.dataset.tasks) - self.dataset.own_tasks
+        common = frozenset(self.dataset.tasks) - self.dataset.own_tasks
+        tasks = frozenset(t for t in common if self._model.head(t).uses_prior)
         return Description(name=self.config.name, tier=self.config.tier, tasks=tasks)
 
     def train(self, instruction: TrainInstruction, arrays: SharedArrays) -> SharedArrays:

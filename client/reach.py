@@ -27,7 +27,7 @@ class Description(Protocol):
 
     @property
     def tasks(self) -> frozenset[str]:
-        """Common tasks that it takes part in."""
+        """Common tasks whose shared prior it trains."""
 
 
 class ReachableMerchant(Protocol):

@@ -49,7 +49,7 @@ def train_plain(
 
     A step draws B = `expected_batch` rows of each kind without replacement (all of them where there are
     fewer, or with `full_batch`) and minimises, summed over tasks, weight x sum of row losses / B. A merchant
-    without training rows changes nothing.
+    without training rows, or without a task that moves anything shared, changes nothing.
 
     Args:
         model: Holds the round's shared parameters and the merchant's own; changed in place.
@@ -62,6 +62,8 @@ def train_plain(
     tasks = [t for t in dataset.tasks if model.learns_in_rounds(t)]
     kinds = sorted({dataset.rows_of[t] for t in tasks})
     names = _trained(model, tasks, federation.local)
+    if not names:
+        return
     parameters = dict(model.named_parameters())
     optimizer = _OPTIMIZERS[federation.local.optimizer](
         [parameters[n] for n in names],

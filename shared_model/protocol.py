@@ -40,7 +40,7 @@ class Refusal(IntEnum):
     ARRAYS = 1004
     """Arrays are missing, unknown, misshapen, of another type or not finite."""
     ROUND = 1005
-    """The round is neither the next one nor the last one again."""
+    """The round lies behind the last one, or was never planned."""
     CONFLICT = 1006
     """The last round was asked again with other arrays."""
     BUSY = 1007

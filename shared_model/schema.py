@@ -277,9 +277,9 @@ class Rounds:
         name: Of the federation.
         rounds: Number of rounds.
         local_steps: K, optimiser steps a merchant takes in a round.
-        expected_batch: B, rows of each row kind in a step, and the divisor of every sum of losses. It is
-            public, so an update does not tell how many rows were really there; a merchant with fewer rows
-            takes smaller steps, and one with a full batch counts by its rows.
+        expected_batch: B, rows of each row kind in a step, and the divisor of every sum of losses. The
+            divisor is public, never a merchant's count; so one with fewer rows takes smaller steps, and with
+            full batches every row of the federation counts the same.
         full_batch: Take every training row in every step; the divisor stays B.
         quorum: Share of the asked merchants whose usable replies a round needs.
         deadline_seconds: How long a round waits for replies.

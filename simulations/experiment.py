@@ -78,6 +78,10 @@ class Target:
     at_most: float | None = None
     text: str
 
+    def __post_init__(self) -> None:
+        if (self.at_least is None) == (self.at_most is None):
+            raise ValueError("either at_least or at_most")
+
 
 @dataclass(frozen=True, kw_only=True, config=CLOSED)
 class Experiment:

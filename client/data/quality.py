@@ -115,6 +115,8 @@ def _labels(dataset: Dataset, task: str, rows: Tensor) -> NDArray[np.float64]:
 def _refusals(
     labels: Mapping[str, LabelFacts], shoppers: int, config: MerchantConfig, federation: Federation
 ) -> Iterator[str]:
+    if federation.privacy is not None:
+        yield "the contract has a [privacy] policy, which this version cannot honour"
     needed = federation.tiers[config.tier].shoppers
     if shoppers < needed:
         yield (

@@ -43,7 +43,8 @@ def gain_by_merchant(tasks: Sequence[Task], merchants: Sequence[Merchant], cells
         axes.pcolormesh(gains, cmap=_GAINS, vmin=-_STRONGEST, vmax=_STRONGEST, edgecolors=PAPER, linewidth=1)
         for (y, x), gain in np.ndenumerate(gains):
             _label_cell(axes, x + 0.5, y + 0.5, gain, grid[y][x], size=7.5 if len(rows) <= _CROWDED else 6)
-        axes.set_xticks(np.arange(len(tasks)) + 0.5, [spoken(t.name) for t in tasks])
+        columns = [spoken(task.name).replace(" ", "\n", 1) for task in tasks]
+        axes.set_xticks(np.arange(len(tasks)) + 0.5, columns)
         axes.xaxis.tick_top()
         axes.set_yticks(
             np.arange(len(rows)) + 0.5, [f"{m.name} ({m.orders})" for m in rows], fontsize=28 * row_height
@@ -82,7 +83,8 @@ def gain_by_size(tasks: Sequence[Task], merchants: Sequence[Merchant], cells: Se
                 c for c in cells if c.task == task.name and not np.isnan(_gain(c)) and orders[c.merchant] > 0
             ]
             _size_dots(axes, known, orders)
-            axes.set_title(spoken(task.name) + _rank_correlation([orders[c.merchant] for c in known], known))
+            correlation = _rank_correlation([orders[c.merchant] for c in known], known)
+            axes.set_title(spoken(task.name) + correlation, fontsize="medium")
         _legend_of_verdicts(figure)
     return figure
 

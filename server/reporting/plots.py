@@ -37,6 +37,9 @@ _METHODS = {
     "pooled": ("all rows in one place", GREEN, "^"),
 }
 
+_WORTH_CLOSING = 0.01
+"""A smaller share of the metric between alone and pooled is no distance to speak of."""
+
 
 def gain_by_task(tasks: Sequence[Task], summaries: Sequence[Summary]) -> Figure:
     """Draw the mean gain of every task and group with its interval over merchants."""
@@ -95,7 +98,7 @@ def _method_dots(axes: Axes, task: Task, rows: Sequence[Summary | None]) -> None
         known = [(v, y) for y, v in enumerate(values) if v is not None]
         x, y = zip(*known, strict=True) if known else ((), ())
         axes.plot(x, y, marker, color=colour, label=label, markersize=6, markeredgewidth=1.5, alpha=0.9)
-    axes.set_title(spoken(task.name) + _gap_closed(task, rows))
+    axes.set_title(spoken(task.name) + _gap_closed(task, rows), fontsize="medium")
     axes.set_xlabel(axis(task))
     axes.grid(axis="both")
 
@@ -106,7 +109,9 @@ def _gap_closed(task: Task, rows: Sequence[Summary | None]) -> str:
     if whole is None or whole.alone is None or whole.pooled is None or whole.gain is None:
         return ""
     pooled_gain = (whole.pooled - whole.alone) * (1 if task.higher_is_better else -1)
-    return f": {100 * whole.gain / pooled_gain:.0f} % of the way to pooling" if pooled_gain > 0 else ""
+    if pooled_gain < _WORTH_CLOSING * abs(whole.alone):
+        return ""
+    return f": {100 * whole.gain / pooled_gain:.0f} % of the way to pooling"
 
 
 def validation_by_round(rounds: Sequence[Round]) -> Figure:
@@ -120,7 +125,8 @@ def validation_by_round(rounds: Sequence[Round]) -> Figure:
             x, y = zip(*curve, strict=True) if curve else ((), ())
             axes.plot(x, y, color=BLUE, linewidth=1.6)
             axes.plot(x[-1:], y[-1:], "o", color=BLUE, markersize=5)
-            axes.set_title(spoken(task) + (f": {number(y[0])} to {number(y[-1])}" if curve else ""))
+            ends = f": {number(y[0])} to {number(y[-1])}" if curve else ""
+            axes.set_title(spoken(task) + ends, fontsize="small")
             axes.set_xlabel("round")
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
             axes.grid(axis="y")

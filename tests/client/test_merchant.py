@@ -270,3 +270,10 @@ def test_a_merchant_may_keep_a_head_of_its_own_for_a_common_task(tmp_path: Path)
     reply, start = trained(merchant), shops.start(merchant.federation)
     assert np.array_equal(reply["heads.bought.prior.weight"], start["heads.bought.prior.weight"])
     assert not np.array_equal(reply["heads.amount.prior.weight"], start["heads.amount.prior.weight"])
+    assert merchant.describe().tasks == {"amount"}
+
+
+def test_a_merchant_with_nothing_to_share_answers_with_what_it_was_sent(tmp_path: Path) -> None:
+    agreement = shops.contract(bottom={"architecture": "wide"})
+    merchant = shops.merchant(tmp_path, task=[{"name": "bought", "head": "local"}], agreement=agreement)
+    assert same(trained(merchant), shops.start(merchant.federation))

@@ -48,7 +48,7 @@ def test_a_missing_key_is_refused() -> None:
 
 def test_another_contract_is_refused() -> None:
     INSTRUCTION.check_fingerprint("f" * 64)
-    with pytest.raises(FingerprintMismatch, match="somebody changed federation.toml"):
+    with pytest.raises(FingerprintMismatch, match=r"somebody changed federation\.toml"):
         INSTRUCTION.check_fingerprint("e" * 64)
 
 
