@@ -3,42 +3,39 @@
 import uuid
 from pathlib import Path
 
-import torch
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
-from shared_model import files
-from shared_model.protocol import SharedArrays
 from shared_model.schema import Federation, load_federation
 
-from . import checkpoint, coordinator
+from . import checkpoint, coordinator, release
 from .config import RunConfig, RunSettings, parse_run_config
 from .enrolment import load_members
 from .roster import Roster, asked, by_name, waiting
 from .streaming import StreamingGrid
-
-RELEASED = "released.safetensors"
 
 app = ServerApp()
 
 
 @app.main()
 def main(grid: Grid, context: Context) -> None:
-    """Train the contract's model and leave the released arrays in the run directory."""
+    """Train the contract's model; leave the released arrays in the run directory and offer them to all."""
     from shared_model import model
 
     told = parse_run_config(context.run_config)
     federation = load_federation(Path(told.contract))
     settings = settings_of(told)
+    streaming, roster = StreamingGrid(grid), roster_of(told, federation)
     arrays = coordinator.train(
-        StreamingGrid(grid),
+        streaming,
         federation,
         model.initial_shared(federation, settings.seed),
         settings=settings,
-        roster=roster_of(told, federation),
+        roster=roster,
         task_of=model.task_of(federation),
     )
-    release(arrays, federation, settings)
+    release.write(arrays, federation, settings)
+    release.offer(streaming, arrays, federation, settings=settings, roster=roster)
 
 
 def settings_of(told: RunConfig) -> RunSettings:
@@ -58,12 +55,3 @@ def roster_of(told: RunConfig, federation: Federation) -> Roster:
     """Return the enrolled members where there is a list of them, and otherwise ask every node."""
     roster = by_name(load_members(Path(told.members), federation)) if told.members else asked()
     return waiting(roster, members=told.wait_members, seconds=told.wait_seconds)
-
-
-def release(arrays: SharedArrays, federation: Federation, settings: RunSettings) -> Path:
-    """Write the released arrays into the run directory and return the file."""
-    path = settings.directory / RELEASED
-    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
-    metadata = {"fingerprint": federation.fingerprint, "lineage": settings.lineage}
-    files.write_tensors(path, tensors, metadata, durable=settings.durable)
-    return path

@@ -44,6 +44,14 @@ def check(
     return _checked(reply.content, instruction, expected)
 
 
+def acknowledged(reply: Message) -> str:
+    """Return `adopted` for the empty reply to an offer, and otherwise in words why it is none."""
+    if reply.has_error():
+        return _error_name(reply.error.code)
+    surplus = sorted(reply.content)
+    return _short(f"unknown record {surplus[0]}") if surplus else "adopted"
+
+
 def _checked(
     content: RecordDict, instruction: TrainInstruction, expected: Mapping[str, tuple[int, ...]]
 ) -> SharedArrays | str:

@@ -7,7 +7,8 @@ from flwr.app import ConfigRecord, Context, Message, RecordDict
 from typer.testing import CliRunner
 
 from server import cli
-from server.app import RELEASED, app
+from server.app import app
+from server.release import RELEASED
 from shared_model import model
 from shared_model.errors import AggregationError
 from shared_model.files import read_tensors
