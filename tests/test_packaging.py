@@ -146,3 +146,25 @@ def test_importing_the_client_app_takes_little_longer_than_flower_alone():
     pairs = [(seconds_to_import("client.app"), seconds_to_import("flwr.clientapp")) for _ in range(15)]
     ours, flower = (statistics.median(column) for column in zip(*pairs, strict=True))
     assert ours <= 1.2 * flower
+
+
+def private_flower(module: Path) -> set[str]:
+    """Names that a module imports from parts of Flower that are not its public interface."""
+    tree = ast.parse(module.read_text())
+    named = {n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.module}
+    named |= {alias.name for n in ast.walk(tree) if isinstance(n, ast.Import) for alias in n.names}
+    public = (
+        "flwr",
+        "flwr.app",
+        "flwr.clientapp",
+        "flwr.serverapp",
+        "flwr.serverapp.strategy",
+        "flwr.simulation",
+    )
+    return {name for name in named if name.split(".")[0] == "flwr" and name not in public}
+
+
+def test_private_flower_is_used_in_one_module_on_each_side():
+    modules = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
+    users = {str(path.relative_to(ROOT)) for path in modules if private_flower(path)}
+    assert users == {"server/streaming.py", "simulations/in_process.py"}
