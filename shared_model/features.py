@@ -19,8 +19,8 @@ class Batch:
     """Encoded rows, as `client/data/encoding.py` writes them.
 
     Attributes:
-        numeric: Scaled values of the numeric features in the contract's order, NaN where missing,
-            shape (..., B, N).
+        numeric: Scaled values of the numeric features in order of name (`schema.Features`), NaN where
+            missing, shape (..., B, N).
         ids: Rows of embedding tables, 0 for missing or padding. Categorical: shape (..., B). Multi and
             text: shape (..., B, L). A sequence `s` described by a feature `f`: under `s.f`, (..., B, L).
         vectors: Vector features, zeros where missing, shape (..., B, length).

@@ -92,7 +92,7 @@ def build(
     features = {n: f for n, f in federation.features.items() if isinstance(f, architecture.reads)}
     tasks: dict[str, schema.Task] = {**federation.tasks, **(own_tasks or {})}
     encoder = FeatureEncoder(features, generator=generator)
-    bottom = architecture.build(federation.bottom, encoder, tuple(tasks), generator)
+    bottom = architecture.build(federation.bottom, encoder, tuple(sorted(tasks)), generator)
     heads = {
         name: Head(task, bottom.width, outputs_of(task, (catalogues or {}).get(name, 1)), alone=name in alone)
         for name, task in tasks.items()

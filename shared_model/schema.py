@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from pydantic.dataclasses import dataclass
 
 from . import declared, library
@@ -137,6 +137,15 @@ class Sequence:
 
 
 Feature = Annotated[Categorical | Multi | Numeric | Text | Vector | Sequence, Field(discriminator="kind")]
+
+
+def _by_name(features: dict[str, Feature]) -> dict[str, Feature]:
+    return dict(sorted(features.items()))
+
+
+Features = Annotated[dict[Name, Feature], Field(min_length=1), AfterValidator(_by_name)]
+"""Features in order of name. Their order decides which column of a weight belongs to which feature, and the
+fingerprint does not see how a file orders its tables; so the files' order must not matter."""
 
 
 # --- tasks --------------------------------------------------------------------------------------------
@@ -377,7 +386,7 @@ class Federation:
     """All of `federation.toml`."""
 
     federation: Rounds
-    features: Annotated[dict[Name, Feature], Field(min_length=1)]
+    features: Features
     tasks: Annotated[dict[Name, Task], Field(min_length=1)]
     bottom: Bottom
     local: LocalTraining = LocalTraining()
@@ -427,7 +436,7 @@ def check_task(name: str, task: Task, *, file: Path | str, table: str = "tasks")
     """
     if task.library:
         _check_library(f"{table}.{name}", task, file)
-    if isinstance(task, Regression) and task.low >= task.high:
+    if isinstance(task, Regression) and not task.low < task.high:  # NaN bounds too
         raise ConfigError(file, f"{table}.{name}.low", task.low, f"less than high, which is {task.high}")
 
 

@@ -36,7 +36,7 @@ from .split import PARTS, Part
 
 log = logging.getLogger(__name__)
 
-ENCODING = 1
+ENCODING = 2
 """Raised by one whenever the same data would be encoded differently."""
 IN_MEMORY = 64 * 2**20
 """Datasets of fewer bytes are held in memory."""

@@ -99,8 +99,8 @@ def test_an_own_task_has_a_local_head(tmp_path: Path) -> None:
         ({"orders": ORDERS, "privacy": {"max_epsilon": 1.0}}, "privacy.max_epsilon", "without differential"),
         ({"table": TABLE, "task": [{"name": "late"}]}, "table.labels.late", "column"),
         ({"table": TABLE | {"labels": {"sold": "y"}}}, "table.labels.sold", "late, bought"),
-        ({"table": TABLE | {"columns": {"cost": "x"}}}, "table.columns.cost", "price, days"),
-        ({"table": TABLE | {"columns": {"price": "x", "days": "x"}}}, "table.columns.days", "to price"),
+        ({"table": TABLE | {"columns": {"cost": "x"}}}, "table.columns.cost", "days, price"),
+        ({"table": TABLE | {"columns": {"price": "x", "days": "x"}}}, "table.columns.price", "to days"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_refused_by_key_and_says_what_is_allowed(

@@ -10,7 +10,7 @@ from shared_model.features import Batch
 from shared_model.heads import row_losses
 from shared_model.layers import recording
 from shared_model.model import MultiTaskModel, build, initial_shared, task_of
-from shared_model.parameters import from_arrays, take, to_arrays
+from shared_model.parameters import from_arrays, load, take, to_arrays
 
 from .contracts import ARCHITECTURES, CATALOGUE, batch, contract, rows, tables
 
@@ -69,6 +69,20 @@ def test_what_travels_does_not_depend_on_the_merchant(architecture: str) -> None
         n: a.shape for n, a in to_arrays(rich, rich.shared_parameters()).items()
     }
     assert plain.keys() == initial_shared(contract(architecture), 0).keys()
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_a_file_that_lists_its_tables_backwards_makes_the_same_model(architecture: str) -> None:
+    given = tables(architecture)
+    turned = schema.parse_federation(
+        given | {key: dict(reversed(given[key].items())) for key in ("features", "tasks")}
+    )
+    first, second = (
+        build(c, generator=torch.Generator().manual_seed(0)) for c in (contract(architecture), turned)
+    )
+    names = first.local_parameters() + first.shared_parameters()
+    load(second, take(first, names))
+    torch.testing.assert_close(first(batch()), second(batch()))
 
 
 def test_the_wide_bottom_shares_priors_only() -> None:

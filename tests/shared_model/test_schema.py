@@ -84,6 +84,13 @@ def test_any_other_value_is_another_contract(path: str, value: object) -> None:
     assert parse_federation(changed(path, value)).fingerprint != parse_federation(contract()).fingerprint
 
 
+def test_files_that_list_their_features_in_another_order_make_the_same_columns() -> None:
+    listed = contract()["features"]
+    backwards = contract() | {"features": dict(reversed(listed.items()))}
+    assert tuple(parse_federation(contract()).features) == ("category", "history", "price")
+    assert tuple(parse_federation(backwards).features) == ("category", "history", "price")
+
+
 def test_the_fingerprint_of_a_contract_never_changes() -> None:
     # Golden: merchants pin it. If it changes, raise protocol.VERSION and say so in the changelog.
     fingerprint = parse_federation(contract()).fingerprint
@@ -107,6 +114,11 @@ def test_the_fingerprint_of_a_contract_never_changes() -> None:
         ("features.Price", {"kind": "numeric"}, "features.Price is 'Price'"),
         ("tasks.late.library", "lateness", "tasks.late.library is 'lateness'; allowed: a library task"),
         ("tasks.late.kind", "count", "tasks.late.kind is 'count'; allowed: binary, which is what late is"),
+        (
+            "tasks.days",
+            {"kind": "regression", "low": float("nan")},
+            "tasks.days.low is nan; allowed: less than high",
+        ),
         ("tasks.late.initial", 1.0, "tasks.late.initial is 1.0; allowed: less than 1"),
         ("bottom.expert", 3, "bottom.expert is 3; allowed: one of the keys architecture, experts, hidden"),
         (

@@ -64,10 +64,10 @@ def test_a_column_that_is_not_there_is_missing_everywhere() -> None:
     assert encoded({"kind": "vector", "length": 4, "width": 2}, None)["vectors.f"].tolist() == [[0.0] * 4] * 2
 
 
-def test_numeric_features_stand_in_the_order_of_the_contract() -> None:
+def test_numeric_features_stand_in_order_of_name_however_the_file_orders_them() -> None:
     federation = contract(features={"b": NUMERIC, "a": NUMERIC})
     assert encode_features(pl.DataFrame({"a": [1.0], "b": [2.0]}), federation)["numeric"].tolist() == [
-        [2.0, 1.0]
+        [1.0, 2.0]
     ]
 
 
