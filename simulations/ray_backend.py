@@ -12,12 +12,12 @@ import importlib.util
 import logging
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from threading import Event
-from typing import Any
+from threading import Event, Thread
+from typing import Any, TypeVar
 
 import torch
 from flwr.app import Context, Message
@@ -33,6 +33,8 @@ from shared_model.errors import AggregationError, ConfigError
 from shared_model.protocol import SharedArrays
 
 from .federated import Site, coordinate
+
+T = TypeVar("T")
 
 _PARTITION = "partition-id"
 """Under which Flower tells a simulated node its position among all of them."""
@@ -90,10 +92,7 @@ def train(
         roster = waiting(asked(), members=len(nodes), seconds=_STARTING_SECONDS)
         return coordinate(stoppable, roster, site, settings, on_round)
 
-    try:
-        return _simulated(coordinated, nodes, cpus)
-    finally:
-        stopped.set()
+    return _simulated(coordinated, nodes, cpus, stopped)
 
 
 class _Stoppable(StreamingGrid):
@@ -119,43 +118,61 @@ class _Stoppable(StreamingGrid):
 
 
 def _simulated(
-    coordinated: Callable[[Grid], SharedArrays], nodes: Sequence[NodeConfig], cpus: int
+    coordinated: Callable[[Grid], SharedArrays], nodes: Sequence[NodeConfig], cpus: int, stopped: Event
 ) -> SharedArrays:
-    """Return what `coordinated` returns inside Flower's simulation, or raise what it raises."""
-    from flwr.simulation import run_simulation
+    """Return what `coordinated` returns inside Flower's simulation, or raise what it raises.
 
+    The simulation has a thread of its own, so that Ctrl-C reaches this one.
+    """
     outcome: Future[SharedArrays] = Future()
+    crash: Future[None] = Future()
     server = ServerApp()
 
     @server.main()
     def main(grid: Grid, context: Context) -> None:
-        try:
-            outcome.set_result(coordinated(grid))
-        except BaseException as error:
-            outcome.set_exception(error)
+        _settle(outcome, lambda: coordinated(grid))
 
-    resources: Any = {"client_resources": {"num_cpus": cpus, "num_gpus": 0}}
-    with _quiet():
-        try:
-            run_simulation(
-                server, client_app(partial(_merchant_of, nodes)), len(nodes), backend_config=resources
-            )
-        except RuntimeError as error:
-            raise AggregationError(
-                f"Ray stopped ({error.__cause__ or error}); run it again to go on."
-            ) from error
+    Thread(target=lambda: _settle(crash, lambda: _simulate(server, nodes, cpus)), name="simulation").start()
+    try:
+        while not crash.done():
+            wait([crash], timeout=_POLL_SECONDS)  # in slices: beside Polars a signal ends no wait for a lock
+    finally:
+        stopped.set()
+        wait([crash])
+    if error := crash.exception():
+        raise AggregationError(f"Ray stopped ({error.__cause__ or error}); run it again to go on.") from error
     return outcome.result()
+
+
+def _simulate(server: ServerApp, nodes: Sequence[NodeConfig], cpus: int) -> None:
+    from flwr.simulation import run_simulation
+
+    options: Any = {
+        "client_resources": {"num_cpus": cpus, "num_gpus": 0},
+        "init_args": {"logging_level": logging.ERROR},
+    }
+    merchants = client_app(partial(_merchant_of, nodes))
+    with _quiet():
+        run_simulation(server, merchants, len(nodes), backend_config=options)
+
+
+def _settle(future: "Future[T]", work: Callable[[], T]) -> None:
+    try:
+        future.set_result(work())
+    except BaseException as error:
+        future.set_exception(error)
 
 
 def _merchant_of(nodes: Sequence[NodeConfig], context: Context) -> ReachableMerchant:
     """Return the merchant of a simulated node; runs in a worker of Ray's, which keeps merchants open."""
     torch.set_num_threads(1)
+    logging.getLogger("flwr").setLevel(logging.ERROR)
     return merchant_for(nodes[int(context.node_config[_PARTITION])])
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep Flower's notices, such as that its Python door to Ray is deprecated, from the terminal."""
+    """Keep Flower's notices from the terminal, such as that its Python door to Ray is deprecated."""
     logger = logging.getLogger("flwr")
     before = logger.level
     logger.setLevel(logging.ERROR)

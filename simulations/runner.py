@@ -21,7 +21,7 @@ from shared_model import files, schema
 from shared_model.errors import ConfigError
 from shared_model.protocol import SharedArrays
 
-from . import baselines, facts, federated, partition, pooling, scores
+from . import baselines, facts, federated, history, partition, pooling, scores
 from .backends import IN_PROCESS, Backend, Train, train_on
 from .comparison import Methods, cells_of, tasks_of
 from .datasets import read
@@ -80,8 +80,7 @@ def run(request: Request, progress: Progress) -> results.Result:
     torch.set_num_threads(1)
     bench = _prepared(request, progress)
     seeds, federation = bench.experiment.experiment.seeds, bench.federation
-    rounds: list[results.Round] = []
-    released = {seed: _trained(bench, seed, rounds if seed == seeds[0] else []) for seed in seeds}
+    released = {seed: _trained(bench, seed) for seed in seeds}
     methods = _methods(bench, released)
     tasks = tasks_of(federation, methods)
     cells = cells_of(federation, bench.datasets, tasks, methods, seed=seeds[0])
@@ -106,7 +105,7 @@ def run(request: Request, progress: Progress) -> results.Result:
         tasks=tasks,
         cells=cells,
         summary=summary,
-        rounds=tuple(rounds),
+        rounds=history.rounds(_directory(bench, seeds[0])),
         checks=checked(bench.experiment.target, measured),
     )
     results.write(result, request.out / "result.json")
@@ -154,38 +153,34 @@ def _copied_contract(original: Path, out: Path) -> Path:
     return copy
 
 
-def _trained(bench: _Bench, seed: int, rounds: list[results.Round]) -> SharedArrays:
-    """Train the federation with one seed; note every round's replies and now and then its validation loss."""
-    planned, every = bench.federation.federation.rounds, bench.experiment.experiment.validate_every
+def _trained(bench: _Bench, seed: int) -> SharedArrays:
+    """Train the federation with one seed; with the first one, look now and then at its validation loss."""
+    plan, planned = bench.experiment.experiment, bench.federation.federation.rounds
+    directory = _directory(bench, seed)
 
-    def on_round(summary: RoundSummary) -> None:
-        bench.progress(f"federation, seed {seed}", summary.round, planned)
-        look = summary.round % every == 0 or summary.round in (1, planned)
-        losses = federated.validation_losses(bench.federation, bench.datasets, summary.arrays) if look else {}
-        rounds.append(_round(summary, losses))
+    def due(number: int) -> bool:
+        return seed == plan.seeds[0] and (number % plan.validate_every == 0 or number in (1, planned))
 
-    return bench.train(
-        bench.site,
-        directory=bench.out / f"seed-{seed}",
-        lineage=_lineage(bench, seed),
-        seed=seed,
-        on_round=on_round,
-    )
+    def losses(arrays: SharedArrays) -> dict[str, float | None]:
+        return federated.validation_losses(bench.federation, bench.datasets, arrays)
+
+    with history.recorded(directory, losses, due) as record:
+
+        def on_round(summary: RoundSummary) -> None:
+            record(summary)
+            bench.progress(f"federation, seed {seed}", summary.round, planned)
+
+        return bench.train(
+            bench.site, directory=directory, lineage=_lineage(bench, seed), seed=seed, on_round=on_round
+        )
+
+
+def _directory(bench: _Bench, seed: int) -> Path:
+    return bench.out / f"seed-{seed}"
 
 
 def _lineage(bench: _Bench, seed: int) -> str:
     return f"{bench.experiment.experiment.name}-{seed}"
-
-
-def _round(summary: RoundSummary, losses: dict[str, float | None]) -> results.Round:
-    return results.Round(
-        round=summary.round,
-        seconds=round(summary.seconds, 4),
-        accepted=len(summary.accepted),
-        refused=len(summary.refused),
-        missing=len(summary.missing),
-        validation=losses,
-    )
 
 
 def _methods(bench: _Bench, released: Mapping[int, SharedArrays]) -> Methods:
