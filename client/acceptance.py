@@ -2,8 +2,9 @@
 
 Validation sets of small merchants mislead: choosing whatever scored best on them threw away a quarter to
 70 % of the gain on real sellers. So the federated model stays until the evidence against it exceeds two
-standard errors. For the choice of an item it is the other way round: there nobody has shown a gain, and the
-floor (bought before, then popular) stays until the model beats it by as much on at least 200 rows.
+standard errors, or until it gives a score that is not finite. For the choice of an item it is the other way
+round: there nobody has shown a gain, and the floor (bought before, then popular) stays until the model beats
+it by as much on at least 200 rows.
 """
 
 from typing import Literal, NamedTuple
@@ -31,7 +32,8 @@ class Accepted(NamedTuple):
     Attributes:
         choice: The model that is served.
         advantage: Mean over validation rows by which the challenger was better; NaN without rows.
-        standard_error: Of that mean.
+        standard_error: Of that mean over other shoppers; rows of one shopper count together, since they
+            are not independent of one another. NaN with fewer than two shoppers.
         rows: Validation rows.
     """
 
@@ -60,9 +62,10 @@ def accept(
     spec, rows = dataset.tasks[task], dataset.rows("validation", task=task)
     incumbent, challenger = _contestants(task, dataset, federated, alone, rows)
     better = _advantage(spec, incumbent, challenger, labels_of(dataset, task, rows))
-    error = float(better.std() / len(better) ** 0.5) if len(better) > 1 else float("nan")
     mean = float(better.mean()) if len(better) else float("nan")
-    changed = policy == "validation" and mean > STANDARD_ERRORS * error
+    error = _standard_error(better, torch.as_tensor(dataset.unit[rows.numpy()]))
+    broken = not bool((better < float("inf")).all()) and bool(challenger.isfinite().all())
+    changed = policy == "validation" and (broken or mean > STANDARD_ERRORS * error)
     if isinstance(spec, schema.Retrieval):
         changed = changed and len(rows) >= LEAST_ROWS_AGAINST_FLOOR
         return Accepted("federated" if changed else "floor", mean, error, len(rows))
@@ -86,3 +89,15 @@ def _advantage(spec: schema.Task, incumbent: Tensor, challenger: Tensor, labels:
         return torch.zeros(0, dtype=torch.float64)
     difference = measure.row_score(spec, incumbent, labels) - measure.row_score(spec, challenger, labels)
     return (-difference if measure.higher_is_better else difference).double()
+
+
+def _standard_error(better: Tensor, owners: Tensor) -> float:
+    """Of the mean of `better`, shape (B,), over draws of whole owners, shape (B,).
+
+    Source: Liang and Zeger (1986), the sandwich for a mean; sd / sqrt(B) where every owner has one row.
+    """
+    names, position = owners.unique(return_inverse=True)  # type: ignore[no-untyped-call]
+    if len(names) < 2:
+        return float("nan")
+    surplus = torch.zeros(len(names), dtype=better.dtype).index_add(0, position, better - better.mean())
+    return float((surplus.square().sum() * len(names) / (len(names) - 1)).sqrt() / len(better))

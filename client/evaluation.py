@@ -13,7 +13,7 @@ from torchmetrics.functional.classification import (
 from torchmetrics.functional.regression import mean_absolute_error
 
 from shared_model import schema
-from shared_model.heads import measure_of, predicted
+from shared_model.heads import measure_of, predicted, rank_of
 from shared_model.model import MultiTaskModel
 
 from .data.examples import Examples, Split
@@ -61,7 +61,7 @@ def evaluate(
         own: With the merchant's own parts, or the prior alone.
     """
     measures: dict[str, dict[str, float]] = {}
-    for name in tasks or dataset.tasks:
+    for name in dataset.tasks if tasks is None else tasks:
         rows = dataset.rows(split, task=name)
         if not len(rows):
             continue
@@ -94,9 +94,7 @@ def _regression(spec: schema.Task, logits: Tensor, labels: Tensor) -> dict[str, 
 
 
 def _retrieval(spec: schema.Task, logits: Tensor, labels: Tensor) -> dict[str, float]:
-    chosen = logits.gather(-1, labels.long().unsqueeze(-1))
-    rank = 1 + (logits > chosen).sum(-1)
-    return {"MRR": float((1 / rank).double().mean())}
+    return {"MRR": float((1 / rank_of(logits, labels)).double().mean())}
 
 
 def _nothing(spec: schema.Task, logits: Tensor, labels: Tensor) -> dict[str, float]:

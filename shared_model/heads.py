@@ -116,6 +116,20 @@ def measure_of(task: schema.Task) -> Measure:
     return _MEASURES[task.kind]
 
 
+def rank_of(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return the rank of the chosen item, from 1, shape (..., B); of equals, half stand before it.
+
+    A score that is not a number stands before every other, so that a broken model never looks good.
+
+    Args:
+        logits: Scores of all items, shape (..., B, O).
+        labels: Positions of the chosen items, shape (..., B).
+    """
+    chosen = logits.gather(-1, labels.long().unsqueeze(-1))
+    before = (~(logits <= chosen)).sum(-1)
+    return 1 + before + ((logits == chosen).sum(-1) - 1).clamp_min(0) / 2
+
+
 def predicted(task: schema.Task, logits: Tensor) -> Tensor:
     """Return the prediction that logits stand for, in the shape of `logits`.
 
@@ -175,15 +189,13 @@ def _square_in_transformed_units(task: schema.Task, logits: Tensor, labels: Tens
 
 
 def _poisson_deviance(task: schema.Task, logits: Tensor, labels: Tensor) -> Tensor:
-    rate = logits.squeeze(-1).exp()
-    return 2 * (torch.xlogy(labels, labels / rate) - labels + rate)
+    log_rate = logits.squeeze(-1)
+    return 2 * (torch.xlogy(labels, labels) - labels * log_rate - labels + log_rate.exp())
 
 
 def _hit_at_10(task: schema.Task, logits: Tensor, labels: Tensor) -> Tensor:
-    """1 where fewer than ten items score as high as the chosen one; ties count half against it."""
-    chosen = logits.gather(-1, labels.long().unsqueeze(-1))
-    above = (logits > chosen).sum(-1) + ((logits == chosen).sum(-1) - 1) / 2
-    return (above < 10).to(logits.dtype)
+    """1 where the chosen item is one of the first ten (`rank_of`)."""
+    return (rank_of(logits, labels) < 11).to(logits.dtype)
 
 
 _MEASURES: dict[str, Measure] = {

@@ -63,7 +63,8 @@ class MultiTaskModel(nn.Module):
             own: Add the merchant's own part; without it the shared prior alone speaks.
         """
         representations = self.represent(batch)
-        return {t: self.head(t)(representations[t], own=own) for t in tasks or self.heads}
+        wanted = self.heads if tasks is None else tasks
+        return {t: self.head(t)(representations[t], own=own) for t in wanted}
 
     def learns_in_rounds(self, task: str) -> bool:
         """Whether training on `task` moves anything that travels."""

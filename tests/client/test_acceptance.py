@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -49,6 +50,7 @@ def test_a_lead_within_two_standard_errors_changes_nothing(
     merchant = shops.merchant(tmp_path)
     constant, fitted = models(merchant)
     # mean 0.5, standard deviation sqrt(5/3), standard error 0.65: the lead is below 1.29
+    monkeypatch.setattr(merchant.dataset, "rows", lambda *_, **__: torch.arange(4))  # of four shoppers
     monkeypatch.setattr(acceptance, "_advantage", lambda *_: torch.tensor([2.0, -1.0, 1.0, 0.0]).double())
     found = accept("amount", merchant.dataset, constant, fitted, "validation")  # type: ignore[arg-type]
     assert found.choice == "federated"
@@ -58,8 +60,24 @@ def test_a_lead_within_two_standard_errors_changes_nothing(
 def test_one_row_of_evidence_is_no_evidence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     merchant = shops.merchant(tmp_path)
     constant, fitted = models(merchant)
+    monkeypatch.setattr(merchant.dataset, "rows", lambda *_, **__: torch.arange(1))
     monkeypatch.setattr(acceptance, "_advantage", lambda *_: torch.tensor([9.0]).double())
     assert accept("amount", merchant.dataset, constant, fitted, "validation").choice == "federated"  # type: ignore[arg-type]
+
+
+def test_rows_of_one_shopper_are_one_piece_of_evidence() -> None:
+    better = torch.tensor([3.0, 3.0, 1.0, 1.0]).double()
+    # four shoppers: sqrt(4/3) / 2; two shoppers with two equal rows each: sums +2 and -2, sqrt(8 * 2) / 4
+    assert acceptance._standard_error(better, torch.arange(4)) == pytest.approx((4 / 3) ** 0.5 / 2)
+    assert acceptance._standard_error(better, torch.tensor([7, 7, 9, 9])) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf"), 1e30])
+def test_a_federated_model_without_finite_answers_is_not_served(tmp_path: Path, wrong: float) -> None:
+    merchant = shops.merchant(tmp_path)
+    broken, fitted = models(merchant)
+    torch.nn.init.constant_(broken.head("amount").own.bias, wrong)  # type: ignore[attr-defined]
+    assert accept("amount", merchant.dataset, broken, fitted, "validation").choice == "alone"  # type: ignore[arg-type]
 
 
 def test_the_linear_model_alone_is_shrunk_to_public_constants(tmp_path: Path) -> None:
@@ -77,7 +95,7 @@ class Choosing:
     tasks = {"next_item": Retrieval(kind="retrieval")}  # noqa: RUF012
 
     def __init__(self, rows: int) -> None:
-        self.count = rows
+        self.count, self.unit = rows, np.arange(rows)
 
     def rows(self, split: str, *, kind: str | None = None, task: str | None = None) -> Tensor:
         return torch.arange(self.count)

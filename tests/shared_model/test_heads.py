@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from shared_model.heads import Head, initial_logit, measure_of, outputs_of, predicted, row_losses
+from shared_model.heads import Head, initial_logit, measure_of, outputs_of, predicted, rank_of, row_losses
 
 from .contracts import CATALOGUE, batch, contract
 
@@ -102,6 +102,22 @@ def test_the_poisson_deviance_of_a_perfect_rate_is_zero() -> None:
     labels = torch.tensor([2.0, 5.0])
     score = measure_of(TASKS["units"]).row_score(TASKS["units"], labels.log().unsqueeze(-1), labels)
     torch.testing.assert_close(score, torch.zeros(2))
+
+
+def test_the_poisson_deviance_of_a_vanishing_rate_is_a_number() -> None:
+    # 2 (2 log 2 - 2 log(rate) - 2) with log(rate) = -200, whose rate is 0 in float32
+    score = measure_of(TASKS["units"]).row_score(
+        TASKS["units"], torch.full((2, 1), -200.0), torch.tensor([0.0, 2.0])
+    )
+    torch.testing.assert_close(score, torch.tensor([0.0, 4 * math.log(2) + 800 - 4]))
+
+
+def test_the_rank_counts_half_of_the_equals_and_every_score_that_is_no_number() -> None:
+    scores = torch.tensor([[3.0, 1.0, 2.0], [0.0, 0.0, 0.0], [math.nan, 5.0, 1.0]])
+    assert rank_of(scores, torch.tensor([2.0, 0.0, 1.0])).tolist() == [2.0, 2.0, 2.0]
+    broken = torch.full((1, 20), math.nan)
+    hit = measure_of(TASKS["next_item"]).row_score(TASKS["next_item"], broken, torch.tensor([0.0]))
+    assert hit.tolist() == [0.0]
 
 
 def test_a_hit_is_among_the_ten_best_and_ties_count_half() -> None:
