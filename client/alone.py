@@ -18,10 +18,12 @@ from .data.dataset import Dataset
 
 PENALTIES = (3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
 """Strengths of the pull towards the public constant that are worth trying, in rows."""
+PENALTY = 100.0
+"""The one of them that a merchant takes without trying."""
 
 
 def linear_model(
-    federation: schema.Federation, dataset: Dataset, *, penalty: float | Mapping[str, float] = 100.0
+    federation: schema.Federation, dataset: Dataset, *, penalty: float | Mapping[str, float] = PENALTY
 ) -> MultiTaskModel:
     """Return a model whose heads are linear in the dense inputs, fitted on the merchant's training rows.
 
@@ -32,7 +34,7 @@ def linear_model(
     """
     model = untrained_linear_model(federation, dataset)
     for task in dataset.tasks:
-        strength = penalty if isinstance(penalty, float) else penalty[task]
+        strength = penalty[task] if isinstance(penalty, Mapping) else penalty
         serving_heads.put(model, task, serving_heads.fit(model, dataset, task, penalty=strength))
     return model
 

@@ -7,6 +7,7 @@ federated learning look better than it is.
 
 import copy
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor
 
 from client import serving_heads
-from client.alone import PENALTIES, untrained_linear_model
+from client.alone import PENALTIES, PENALTY, untrained_linear_model
 from client.data.dataset import Dataset
 from client.data.examples import Examples, Split
 from client.evaluation import labels_of, logits_of
@@ -38,11 +39,29 @@ def learnable(dataset: Dataset, contract: schema.Federation) -> list[str]:
     ]
 
 
+def in_one_place(contract: schema.Federation) -> schema.Federation:
+    """Return the contract for training that has all its rows in one place, where nothing must stay private.
+
+    Every task that baselines train on gets a prior, since a head without one is no part of what they train.
+    """
+    tasks = {
+        name: task if isinstance(task, schema.Retrieval) else replace(task, head="residual")
+        for name, task in contract.tasks.items()
+    }
+    return replace(contract, tasks=tasks)
+
+
+def trained_parameters(model: MultiTaskModel) -> list[str]:
+    """Return all parameters but the own parts of heads: local tables and gates learn too."""
+    return [name for name, _ in model.named_parameters() if not re.fullmatch(r"heads\..*\.own\..*", name)]
+
+
 def linear(contract: schema.Federation, datasets: Mapping[str, Dataset]) -> Scores:
     """Return the scores of linear models, each merchant's own, shrunk to public constants.
 
     One strength per task serves all merchants; the one with the best pooled validation score is taken, which
-    no merchant alone could know. That favours this baseline.
+    no merchant alone could know. That favours this baseline. Without validation rows the strength is the
+    client's own.
     """
     tried: dict[float, Scores] = {}
     for penalty in PENALTIES:
@@ -54,8 +73,14 @@ def linear(contract: schema.Federation, datasets: Mapping[str, Dataset]) -> Scor
                 serving_heads.put(model, task, serving_heads.fit(model, dataset, task, penalty=penalty))
             parts += [scores_of(model, name, dataset, split, tasks=tasks) for split in _SPLITS]
         tried[penalty] = merged(parts)
-    best = {t: min(PENALTIES, key=lambda p: pooled_score(tried[p], t, "validation")) for t in contract.tasks}
+    best = {task: _best_penalty(tried, task) for task in contract.tasks}
     return {key: values for p in PENALTIES for key, values in tried[p].items() if best[key.task] == p}
+
+
+def _best_penalty(tried: Mapping[float, Scores], task: str) -> float:
+    judged = {penalty: pooled_score(scores, task, "validation") for penalty, scores in tried.items()}
+    known = {penalty: score for penalty, score in judged.items() if not math.isnan(score)}
+    return min(known, key=known.__getitem__) if known else PENALTY
 
 
 def single_task(
@@ -87,7 +112,7 @@ def network(
 ) -> Scores:
     """Train a network on one merchant's rows and return its scores (see `fitted`)."""
     bottom = schema.SharedBottom(architecture="shared_bottom", hidden=options.hidden)
-    model = build(replace(contract, bottom=bottom), generator=generator)
+    model = build(replace(in_one_place(contract), bottom=bottom), generator=generator)
     found: Scores = {}
     for task, best in fitted(model, dataset, tasks, options, generator).items():
         found |= scores_of(best.model, name, dataset, "test", tasks=[task], own=False)
@@ -122,7 +147,7 @@ def fitted(
     options: Baselines,
     generator: torch.Generator,
 ) -> dict[str, Best]:
-    """Train shared parameters with Adam and early stopping; return every task's best epoch.
+    """Train all but the own parts of heads, with Adam and early stopping; return every task's best epoch.
 
     Args:
         model: To train; changed in place.
@@ -133,7 +158,7 @@ def fitted(
     """
     parameters = dict(model.named_parameters())
     optimizer = torch.optim.Adam(
-        [parameters[n] for n in model.shared_parameters()],
+        [parameters[n] for n in trained_parameters(model)],
         lr=options.learning_rate,
         weight_decay=options.weight_decay,
     )

@@ -13,7 +13,7 @@ from shared_model.features import Batch
 from shared_model.model import build
 from shared_model.parameters import load, take
 
-from .baselines import fitted, learnable
+from .baselines import Best, fitted, in_one_place, learnable, trained_parameters
 from .experiment import Baselines
 from .scores import Scores, merged, scores_of
 
@@ -56,22 +56,23 @@ def pooled(
     options: Baselines,
     generator: torch.Generator,
 ) -> Scores:
-    """Train the contract's model on everybody's rows; serve it as a federation would: prior and residual."""
+    """Train the contract's model on everybody's rows; serve it as a federation would: prior and residual.
+
+    Gates and tables of local scope are trained on everybody's rows too.
+    """
+    contract = in_one_place(contract)
     names = {t for dataset in datasets.values() for t in learnable(dataset, contract)}
     tasks = {name: task for name, task in contract.tasks.items() if name in names}
     examples = PooledExamples(list(datasets.values()), tasks)
     best = fitted(build(contract, generator=generator), examples, list(tasks), options, generator)
-    shared = {task: take(b.model, b.model.shared_parameters()) for task, b in best.items()}
-    return merged([_served(contract, name, d, shared) for name, d in datasets.items()])
+    return merged([_served(contract, name, d, best) for name, d in datasets.items()])
 
 
-def _served(
-    contract: schema.Federation, name: str, dataset: Dataset, shared: Mapping[str, Mapping[str, Tensor]]
-) -> Scores:
+def _served(contract: schema.Federation, name: str, dataset: Dataset, best: Mapping[str, Best]) -> Scores:
     model = build(contract, generator=torch.Generator().manual_seed(0))
     parts: list[Scores] = []
     for task in learnable(dataset, contract):
-        load(model, shared[task])
+        load(model, take(best[task].model, trained_parameters(model)))
         serving_heads.put(model, task, serving_heads.fit(model, dataset, task))
         parts.append(scores_of(model, name, dataset, "test", tasks=[task]))
     return merged(parts)

@@ -82,7 +82,7 @@ def test_a_federated_model_without_finite_answers_is_not_served(tmp_path: Path, 
 
 def test_the_linear_model_alone_is_shrunk_to_public_constants(tmp_path: Path) -> None:
     merchant = shops.merchant(tmp_path)
-    free = linear_model(merchant.federation, merchant.dataset, penalty=1.0)
+    free = linear_model(merchant.federation, merchant.dataset, penalty=1)
     held = linear_model(merchant.federation, merchant.dataset, penalty={"bought": 1e9, "amount": 1.0})
     assert held.head("bought").own.weight.abs().max() < 1e-4 < free.head("bought").own.weight.abs().max()
     torch.testing.assert_close(held.head("amount").own.weight, free.head("amount").own.weight)
