@@ -3,9 +3,12 @@
 import gc
 import importlib.util
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +16,9 @@ import pytest
 
 from shared_model import journal
 from shared_model.errors import ConfigError
+from simulations import runner
 from simulations.backends import Backend, train_on
+from simulations.runner import Request
 
 from ..integration import experiments
 
@@ -67,6 +72,34 @@ def test_ray_and_one_process_release_the_same_arrays(tmp_path: Path) -> None:
     assert there.keys() == here.keys()
     assert max(np.abs(there[name] - here[name]).max() for name in here) < 1e-6
     assert closed(tmp_path / "there") == closed(tmp_path / "here")
+
+
+@pytest.mark.ray
+def test_ctrl_c_stops_a_training_on_ray_and_another_backend_can_go_on(tmp_path: Path) -> None:
+    experiment = experiments.write(tmp_path, experiments.contract(federation={"rounds": 60}))
+    out = tmp_path / "out"
+    command = [sys.executable, "-c", "from simulations.cli import main; main()"]
+    process = subprocess.Popen(
+        [*command, "run", str(experiment), "--backend", "ray", "--out", str(out)],
+        cwd=HERE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        preexec_fn=partial(
+            signal.signal, signal.SIGINT, signal.SIG_DFL
+        ),  # ignored where tests run in background
+    )
+    wait_until(lambda: len(closed(out / "seed-0")) >= 2)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 130
+    assert len(closed(out / "seed-0")) < 60
+    result = runner.run(Request(experiment=experiment, data=None, out=out), lambda *_: None)
+    assert [r.accepted for r in result.rounds] == [3] * 60
+
+
+def wait_until(happened: Callable[[], bool]) -> None:
+    end = time.monotonic() + 120
+    while not happened() and time.monotonic() < end:
+        time.sleep(0.1)
 
 
 def closed(directory: Path) -> list[tuple[int, list[str]]]:
