@@ -7,6 +7,7 @@ Guarantees:
 """
 
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,14 +25,14 @@ def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
 
     Args:
         path: The file to create or replace; its folder is made when missing.
-        durable: Flush the file and its folder to the disk before and after the rename, so that the
-            file survives a power cut. Without it the file survives a killed process only.
+        durable: Flush the file before the rename and its folder after it, so that the file survives a
+            power cut. Without it the file survives a killed process only.
 
     Raises:
         OSError: The disk is full or not writable; `path` is as it was before.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
     try:
         yield temporary
         if durable:

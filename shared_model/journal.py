@@ -3,7 +3,8 @@
 Guarantees:
     * A line that `append` returned from survives a killed process, and with `durable` a power cut.
     * A line cut short by a crash is dropped at the next opening; it was never acknowledged.
-    * A line changed, removed or inserted afterwards is found by `read`.
+    * A line changed, removed or inserted afterwards is found by `read`; of lines removed at the end only
+      `head` tells, to whoever kept it.
     (`tests/shared_model/test_journal.py`)
 """
 
@@ -38,8 +39,9 @@ class Journal:
         self._head, whole = _GENESIS, 0
         for line, size in _lines(path):
             self._head, whole = line["hash"], size
-        self._file = path.open("ab")
+        self._file = path.open("ab", buffering=0)  # a line that failed must not wait in a buffer
         self._file.truncate(whole)
+        self._size = whole
 
     def append(self, event: str, **facts: Any) -> None:
         """Write one line: the name of the event and what is known about it (JSON values).
@@ -49,21 +51,25 @@ class Journal:
         """
         body = {"event": event, **facts}
         line = json.dumps({**body, "hash": _chained(self._head, body)}, sort_keys=True) + "\n"
-        before = self._file.tell()
         try:
-            self._file.write(line.encode())
-            self._file.flush()
-            if self._durable:
-                os.fsync(self._file.fileno())
+            self._written(line.encode())
         except OSError:
-            os.ftruncate(self._file.fileno(), before)
+            os.ftruncate(self._file.fileno(), self._size)
             raise
         self._head = json.loads(line)["hash"]
+        self._size += len(line)
 
     @property
     def head(self) -> str:
         """Hash of the last line: whoever keeps it notices when the journal is rolled back."""
         return self._head
+
+    def _written(self, line: bytes) -> None:
+        rest = memoryview(line)
+        while rest:  # a nearly full disk takes a part first, and raises at the next one
+            rest = rest[self._file.write(rest) :]
+        if self._durable:
+            os.fsync(self._file.fileno())
 
     def close(self) -> None:
         """Close the file."""

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,17 @@ def test_a_real_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
         temporary.write_bytes(b"half")
         full.write_bytes(b"the other half")
     assert path.read_bytes() == b"old"
+
+
+def test_two_threads_that_write_the_same_file_do_not_share_a_temporary_one(tmp_path: Path) -> None:
+    path = tmp_path / "state"
+    with files.replacing(path) as first:
+        writer = threading.Thread(target=files.write, args=(path, b"the other one's"))
+        writer.start()
+        writer.join()
+        assert path.read_bytes() == b"the other one's"
+        first.write_bytes(b"mine")
+    assert path.read_bytes() == b"mine"
 
 
 def test_a_truncated_file_is_called_damaged(tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """A journal only grows, survives being cut short, and shows when it was changed."""
 
-import errno
-import io
+import resource
 from pathlib import Path
 
 import pytest
@@ -55,26 +54,24 @@ def test_a_changed_journal_is_refused(tmp_path: Path, tamper: object) -> None:
         Journal(path)
 
 
-def test_a_full_disk_keeps_the_lines_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_keeps_the_lines_before_and_the_journal_goes_on_when_there_is_room(
+    tmp_path: Path,
+) -> None:
     path = written(tmp_path / "journal.jsonl")
-    journal = Journal(path)
-    before = journal.head
-
-    class Full(io.BytesIO):
-        def write(self, _: object) -> int:
-            raise OSError(errno.ENOSPC, "No space left on device")
-
-        def fileno(self) -> int:
-            return journal_file.fileno()
-
-    journal_file = journal._file
-    monkeypatch.setattr(journal, "_file", Full())
-    monkeypatch.setattr("os.ftruncate", lambda handle, size: None)
-    with pytest.raises(OSError, match="No space left"):
-        journal.append("opened", round=2)
-    assert journal.head == before
-    journal_file.close()
-    assert len(read(path)) == 2
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with Journal(path) as journal:
+        before = journal.head
+        resource.setrlimit(
+            resource.RLIMIT_FSIZE, (path.stat().st_size + 10, limit[1])
+        )  # room for half a line
+        try:
+            with pytest.raises(OSError, match="File too large"):
+                journal.append("opened", round=2)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+        assert journal.head == before
+        journal.append("opened", round=3)
+    assert [line["round"] for line in read(path)] == [1, 1, 3]
 
 
 def test_the_head_tells_two_histories_apart(tmp_path: Path) -> None:
