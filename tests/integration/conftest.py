@@ -46,7 +46,7 @@ def small_disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], Dis
 
 
 def _mounts(folder: Path) -> bool:
-    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder]
+    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
     return os.geteuid() == 0 and not subprocess.run(command, capture_output=True, check=False).returncode
 
 

@@ -10,6 +10,7 @@ from flwr.app import Context, Message, RecordDict
 from client.app import app
 from client.training import train_plain
 from server.reporting import results
+from shared_model.errors import ConfigError
 from shared_model.model import build, initial_shared
 from shared_model.parameters import from_arrays, to_arrays
 from shared_model.protocol import ARRAYS, REPORT, SharedArrays
@@ -20,7 +21,7 @@ from simulations.runner import Request
 
 from . import experiments
 
-PLAIN = {
+PLAIN: dict[str, Any] = {
     "federation": {"rounds": 2},
     "server": {"optimizer": "fedavg", "learning_rate": 1.0, "final_learning_rate": 1.0, "average": "last"},
 }
@@ -75,7 +76,7 @@ def test_a_directory_of_another_contract_is_refused(
     finished: tuple[Path, results.Result], tmp_path: Path
 ) -> None:
     changed = experiments.write(tmp_path, experiments.contract(federation={"rounds": 4}))
-    with pytest.raises(runner.ConfigError, match="another contract"):
+    with pytest.raises(ConfigError, match="another contract"):
         runner.run(Request(experiment=changed, data=None, out=finished[0]), lambda *_: None)
 
 
