@@ -6,7 +6,7 @@ The merchant cannot tell the difference.
 
 import hashlib
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,6 +77,7 @@ class Merchant:
         self._lock = threading.Lock()
         self._model = self._build()
         self._first_local = take(self._model, self._model.local_parameters())
+        self._catalogues = {task: _digest_of(items) for task, items in dataset.catalogues.items()}
         self._shapes = {
             n: tuple(p.shape) for n, p in to_arrays(self._model, self._model.shared_parameters()).items()
         }
@@ -142,8 +143,8 @@ class Merchant:
         self._check(instruction, arrays)
         model = self._build()
         load(model, {name: torch.from_numpy(array) for name, array in arrays.items()})
-        local = self._local_of(self._stored(instruction))
-        load(model, {n: t for n, t in local.items() if not n.startswith("heads.")})
+        local = {n: t for n, t in self._local_of(self._stored(instruction)).items() if not _in_a_head(n)}
+        load(model, local)
         for task in self.dataset.tasks:
             serving_heads.put(model, task, serving_heads.fit(model, self.dataset, task))
         alone = linear_model(self.federation, self.dataset)
@@ -154,17 +155,16 @@ class Merchant:
         own = [f"heads.{t}.own.{part}" for t in self.dataset.tasks for part in ("weight", "bias")]
         state = ServingState(
             fingerprint=self.federation.fingerprint,
-            shared=take(
-                model, [*model.shared_parameters(), *(n for n in local if not n.startswith("heads."))]
-            ),
+            shared=take(model, [*model.shared_parameters(), *local]),
             heads=take(model, own),
             choices={task: a.choice for task, a in accepted.items()},
+            catalogues=self._catalogues,
         )
         save_serving(self.config.state, state)
         return accepted
 
     def evaluate(self, split: Split = "validation", *, prior: bool = False) -> dict[str, dict[str, float]]:
-        """Return the measures of the served federated model on one split. They stay at the merchant.
+        """Return the measures of the adopted federated model on one split. They stay at the merchant.
 
         Args:
             split: `train`, `validation` or `test`.
@@ -173,20 +173,28 @@ class Merchant:
         Raises:
             DataError: Nothing was adopted yet.
         """
-        return evaluate(self._serving()[0], self.dataset, split, own=not prior)
+        return evaluate(self.federated_model(), self.dataset, split, own=not prior)
 
     def serve(self, task: str, rows: Tensor) -> Tensor:
         """Return the served logits of one task for `rows`, shape (B, O): of whichever model was accepted.
 
+        For the choice of an item the floor is served once the catalogue is another one than the head was
+        fitted for.
+
         Raises:
-            DataError: Nothing was adopted yet.
+            DataError: Nothing was adopted yet, or nothing for this task.
         """
-        model, choices = self._serving()
-        if choices[task] == "floor":
+        state = self._served()
+        if task not in state.choices or task not in self.dataset.tasks:
+            raise DataError(
+                f"{self.config.state}: nothing was adopted for the task {task}; adopt the release again."
+            )
+        choice, outdated = state.choices[task], task in self._outdated(state.catalogues)
+        if choice == "floor" or outdated:
             return floors.bought_before(self.dataset, task, rows)
-        if choices[task] == "alone":
-            model = linear_model(self.federation, self.dataset)
-        return logits_of(model, self.dataset, task, rows)
+        if choice == "alone":
+            return logits_of(linear_model(self.federation, self.dataset), self.dataset, task, rows)
+        return logits_of(self._model_of(state), self.dataset, task, rows)
 
     def federated_model(self) -> MultiTaskModel:
         """Return the adopted model with its serving heads, whatever is served.
@@ -194,7 +202,7 @@ class Merchant:
         Raises:
             DataError: Nothing was adopted yet.
         """
-        return self._serving()[0]
+        return self._model_of(self._served())
 
     def _build(self) -> MultiTaskModel:
         common = self.federation.tasks
@@ -241,35 +249,51 @@ class Merchant:
             self._model, self.dataset, self.federation, self._stream(instruction.lineage, instruction.round)
         )
         reply = to_arrays(self._model, self._model.shared_parameters())
-        if (problem := problem_with(reply, self._shapes)) is not None:
+        local = take(self._model, self._model.local_parameters())
+        if problem := problem_with(reply, self._shapes) or _not_finite(local):
             raise Refused(Refusal.FAILED, f"training diverged: {problem}. Lower local.learning_rate.")
         state = RoundState(
             fingerprint=instruction.fingerprint,
             lineage=instruction.lineage,
             round=instruction.round,
             digest=instruction.digest,
-            local=take(self._model, self._model.local_parameters()),
+            local=local,
             reply={name: torch.from_numpy(array) for name, array in reply.items()},
+            catalogues=self._catalogues,
         )
         save_round(self.config.state, state)
         return reply
 
     def _local_of(self, last: RoundState | None) -> Mapping[str, Tensor]:
-        """Return the parameters that stay, as the last round left them; before the first, as they began."""
-        fits = last is not None and {n: t.shape for n, t in last.local.items()} == {
-            n: t.shape for n, t in self._first_local.items()
-        }
-        return last.local if last is not None and fits else self._first_local
+        """Return the parameters that stay, as the last round left them; before the first, as they began.
 
-    def _serving(self) -> tuple[MultiTaskModel, Mapping[str, str]]:
+        Those that no longer fit, since the shop has other tasks or another catalogue now, begin again.
+        """
+        kept = self._fitting(last.local, last.catalogues) if last is not None else {}
+        return {**self._first_local, **kept}
+
+    def _fitting(self, stored: Mapping[str, Tensor], catalogues: Mapping[str, str]) -> dict[str, Tensor]:
+        """Return those of `stored` that still mean what they meant when they were stored."""
+        shapes = {name: parameter.shape for name, parameter in self._model.named_parameters()}
+        outdated = tuple(f"heads.{task}." for task in self._outdated(catalogues))
+        return {n: t for n, t in stored.items() if shapes.get(n) == t.shape and not n.startswith(outdated)}
+
+    def _outdated(self, catalogues: Mapping[str, str]) -> frozenset[str]:
+        """Return the retrieval tasks whose items, or their order, are others than in `catalogues`."""
+        return frozenset(task for task, now in self._catalogues.items() if catalogues.get(task) != now)
+
+    def _served(self) -> ServingState:
         state = load_serving(self.config.state)
         if state is None or state.fingerprint != self.federation.fingerprint:
             raise DataError(
                 f"{self.config.state}: no model of this contract was adopted yet; join a federation first."
             )
+        return state
+
+    def _model_of(self, state: ServingState) -> MultiTaskModel:
         model = self._build()
-        load(model, {**state.shared, **state.heads})
-        return model, state.choices
+        load(model, self._fitting({**state.shared, **state.heads}, state.catalogues))
+        return model
 
     def _stream(self, purpose: str, number: int) -> torch.Generator:
         """Return a generator of its own for one purpose; from the system where no seed was given."""
@@ -286,3 +310,15 @@ def _repeated(last: RoundState, instruction: TrainInstruction) -> SharedArrays:
     if last.digest != instruction.digest:
         raise Refused(Refusal.CONFLICT, f"round {last.round} was already answered for other arrays")
     return {name: tensor.numpy() for name, tensor in last.reply.items()}
+
+
+def _in_a_head(parameter: str) -> bool:
+    return parameter.startswith("heads.")
+
+
+def _not_finite(tensors: Mapping[str, Tensor]) -> str | None:
+    return next((f"not finite {name}" for name, t in tensors.items() if not t.isfinite().all()), None)
+
+
+def _digest_of(items: Iterable[str]) -> str:
+    return hashlib.sha256("\0".join(items).encode()).hexdigest()

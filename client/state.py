@@ -1,17 +1,16 @@
 """What a merchant keeps between rounds: files in its state folder, each whole or absent.
 
 `rounds/` holds the last finished round of each training: the parameters that stay, and the reply that was
-sent, so that the same round asked again is answered by the same bytes. `serving.safetensors` holds
-what is served:
-the released shared parameters and the fitted serving heads. They are different types in different files, and
-no function turns the second into the first.
+sent, so that the same round asked again is answered by the same bytes. `serving.safetensors` holds what is
+served: the released shared parameters, the local ones that the bottom needs, and the fitted serving heads.
+They are different types in different files, and no function turns the second into the first.
 
 Guarantee: a reply is on the disk before it is sent (`tests/client/test_merchant.py`).
 """
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -37,6 +36,7 @@ class RoundState:
         digest: Of the arrays that came with the instruction.
         local: Parameters that stay, as they are after the round.
         reply: What was answered.
+        catalogues: Retrieval task -> digest of the items that its head chooses among, in their order.
     """
 
     fingerprint: str
@@ -45,6 +45,7 @@ class RoundState:
     digest: str
     local: Mapping[str, Tensor]
     reply: Mapping[str, Tensor]
+    catalogues: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,15 +54,17 @@ class ServingState:
 
     Attributes:
         fingerprint: Of the contract it belongs to.
-        shared: The released shared parameters.
-        heads: Serving heads, `<task>.weight` and `<task>.bias`.
+        shared: The released shared parameters, and the local ones outside heads (gates, local tables).
+        heads: Serving heads, `heads.<task>.own.weight` and `heads.<task>.own.bias`.
         choices: Per task, what is served: `federated`, `alone` or `floor`.
+        catalogues: As in `RoundState`.
     """
 
     fingerprint: str
     shared: Mapping[str, Tensor]
     heads: Mapping[str, Tensor]
     choices: Mapping[str, str]
+    catalogues: Mapping[str, str] = field(default_factory=dict)
 
 
 def save_round(folder: Path, state: RoundState, *, durable: bool = True) -> None:
@@ -72,15 +75,14 @@ def save_round(folder: Path, state: RoundState, *, durable: bool = True) -> None
     Raises:
         OSError: The disk is full or not writable; the round before is still there.
     """
-    tensors = {f"local/{n}": t for n, t in state.local.items()} | {
-        f"reply/{n}": t for n, t in state.reply.items()
-    }
+    tensors = _prefixed("local/", state.local) | _prefixed("reply/", state.reply)
     metadata = {
         "version": VERSION,
         "fingerprint": state.fingerprint,
         "lineage": state.lineage,
         "round": str(state.round),
         "digest": state.digest,
+        **_prefixed("catalogue/", state.catalogues),
     }
     path = _round_file(folder, state.fingerprint, state.lineage)
     write_tensors(path, tensors, metadata, durable=durable)
@@ -104,16 +106,15 @@ def load_round(folder: Path, fingerprint: str, lineage: str) -> RoundState | Non
         digest=metadata["digest"],
         local=_under("local/", tensors),
         reply=_under("reply/", tensors),
+        catalogues=_under("catalogue/", metadata),
     )
 
 
 def save_serving(folder: Path, state: ServingState, *, durable: bool = True) -> None:
     """Replace what is served, wholly or not at all (errors as in `save_round`)."""
-    tensors = {f"shared/{n}": t for n, t in state.shared.items()} | {
-        f"heads/{n}": t for n, t in state.heads.items()
-    }
-    choices = {f"serve/{task}": choice for task, choice in state.choices.items()}
-    metadata = {"version": VERSION, "fingerprint": state.fingerprint, **choices}
+    tensors = _prefixed("shared/", state.shared) | _prefixed("heads/", state.heads)
+    told = _prefixed("serve/", state.choices) | _prefixed("catalogue/", state.catalogues)
+    metadata = {"version": VERSION, "fingerprint": state.fingerprint, **told}
     write_tensors(folder / "serving.safetensors", tensors, metadata, durable=durable)
 
 
@@ -128,6 +129,7 @@ def load_serving(folder: Path) -> ServingState | None:
         shared=_under("shared/", tensors),
         heads=_under("heads/", tensors),
         choices=_under("serve/", metadata),
+        catalogues=_under("catalogue/", metadata),
     )
 
 
@@ -154,6 +156,10 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]] | None:
             "Keep it, and use the version that wrote it."
         )
     return tensors, metadata
+
+
+def _prefixed(prefix: str, mapping: Mapping[str, T]) -> dict[str, T]:
+    return {f"{prefix}{name}": value for name, value in mapping.items()}
 
 
 def _under(prefix: str, mapping: Mapping[str, T]) -> dict[str, T]:

@@ -29,6 +29,10 @@ def load(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     parameters = dict(module.named_parameters())
     with torch.no_grad():
         for name, tensor in tensors.items():
+            if parameters[name].shape != tensor.shape:  # `copy_` would repeat the values of a smaller one
+                raise RuntimeError(
+                    f"Expected {name} of shape {tuple(parameters[name].shape)}, got {tuple(tensor.shape)}."
+                )
             parameters[name].copy_(tensor)
 
 

@@ -3,16 +3,22 @@
 import errno
 import os
 import threading
+import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
+import tomli_w
 import torch
 
+from client import floors
 from client.merchant import Merchant
-from client.state import load_round, load_serving
+from client.state import load_round, load_serving, save_serving
 from shared_model.errors import ConfigError, DataError, FingerprintMismatch, Refused, StateError
+from shared_model.model import MultiTaskModel
+from shared_model.parameters import load
 from shared_model.protocol import Refusal, SharedArrays
 
 from . import shops
@@ -277,3 +283,68 @@ def test_a_merchant_with_nothing_to_share_answers_with_what_it_was_sent(tmp_path
     agreement = shops.contract(bottom={"architecture": "wide"})
     merchant = shops.merchant(tmp_path, task=[{"name": "bought", "head": "local"}], agreement=agreement)
     assert same(trained(merchant), shops.start(merchant.federation))
+
+
+def choosing(folder: Path, items: tuple[str, str], **changes: object) -> Merchant:
+    """A shop that sells two items, the first one twice as often."""
+    item = pl.Series("item", [items[i % 3 // 2] for i in range(60)])
+    table = {
+        "source": "examples.parquet", "time": "day", "unit": "who",
+        "labels": {"bought": "bought", "amount": "amount", "item": "item"},
+    }  # fmt: skip
+    agreement = shops.contract(tasks={"item": {"kind": "retrieval"}}, **changes)
+    path, contract = shops.write(folder, shops.examples().with_columns(item), agreement=agreement)
+    path.write_text(tomli_w.dumps(tomllib.loads(path.read_text()) | {"table": table}))
+    return shops.opened(path, contract)
+
+
+def test_a_head_fitted_for_another_catalogue_is_not_served(tmp_path: Path) -> None:
+    merchant = choosing(tmp_path, ("mug", "pot"))
+    arrays = shops.start(merchant.federation)
+    merchant.adopt(shops.instruction(merchant.federation, arrays), arrays)
+    adopted = load_serving(merchant.config.state)
+    assert adopted is not None
+    save_serving(merchant.config.state, replace(adopted, choices={**adopted.choices, "item": "federated"}))
+    rows = merchant.dataset.rows("test", task="item")
+    floor = floors.bought_before(merchant.dataset, "item", rows)
+    assert not torch.equal(merchant.serve("item", rows), floor)
+    turned = choosing(tmp_path, ("pot", "mug"))
+    assert torch.equal(turned.serve("item", rows), floors.bought_before(turned.dataset, "item", rows))
+    assert torch.equal(turned.serve("amount", rows), merchant.serve("amount", rows))
+
+
+def test_a_head_trained_for_another_catalogue_begins_again(tmp_path: Path) -> None:
+    merchant = choosing(tmp_path, ("mug", "pot"), federation={"local_steps": 1})
+    trained(merchant, round=1)
+    turned = choosing(tmp_path, ("pot", "mug"), federation={"local_steps": 1})
+    found = load_round(turned.config.state, turned.federation.fingerprint, shops.LINEAGE)
+    kept = turned._local_of(found)
+    assert found is not None
+    assert found.local["heads.item.own.weight"].abs().max() > 0
+    assert kept["heads.item.own.weight"].abs().max() == 0
+    assert torch.equal(kept["bottom.gate.weight"], found.local["bottom.gate.weight"])
+
+
+def test_a_task_that_came_after_the_adoption_says_what_to_do(tmp_path: Path) -> None:
+    merchant = shops.merchant(tmp_path)
+    arrays = shops.start(merchant.federation)
+    merchant.adopt(shops.instruction(merchant.federation, arrays), arrays)
+    adopted = load_serving(merchant.config.state)
+    assert adopted is not None
+    save_serving(merchant.config.state, replace(adopted, choices={"bought": "federated"}))
+    with pytest.raises(DataError, match="for the task amount; adopt the release again"):
+        merchant.serve("amount", merchant.dataset.rows("test"))
+
+
+def test_a_round_that_leaves_a_private_part_infinite_is_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    merchant = shops.merchant(tmp_path)
+
+    def spoil(model: MultiTaskModel, *_: object) -> None:
+        load(model, {"bottom.gate.bias": torch.full((4,), torch.inf)})
+
+    monkeypatch.setattr(merchant, "_trainer", spoil)
+    with pytest.raises(Refused, match=r"not finite bottom.gate.bias"):
+        trained(merchant)
+    assert load_round(merchant.config.state, merchant.federation.fingerprint, shops.LINEAGE) is None

@@ -85,6 +85,12 @@ def test_a_file_that_lists_its_tables_backwards_makes_the_same_model(architectur
     torch.testing.assert_close(first(batch()), second(batch()))
 
 
+def test_an_array_of_another_shape_is_never_stretched_to_fit() -> None:
+    made = model("wide")
+    with pytest.raises(RuntimeError, match=r"heads.late.prior.weight of shape \(1, 4\), got \(1, 1\)"):
+        load(made, {"heads.late.prior.weight": torch.ones(1, 1)})
+
+
 def test_the_wide_bottom_shares_priors_only() -> None:
     assert set(initial_shared(contract("wide"), 0)) == {
         f"heads.{task}.prior.{part}"
