@@ -4,7 +4,8 @@ Source: Ma et al. (2018), "Modeling Task Relationships in Multi-task Learning wi
 Mixture-of-Experts", equations 6 and 7. Notation: E experts, T tasks.
 
 What travels: the feature tables of shared scope, the experts, the tasks' priors. What stays: local tables,
-heads and the gates, so that each merchant weighs the common experts for itself.
+heads and the gates, so that each merchant weighs the common experts for itself. A gate starts at zero: before
+a merchant trains it, all experts count the same, at every merchant alike, so the prior speaks for newcomers.
 """
 
 import itertools
@@ -35,6 +36,8 @@ class MMoE(nn.Module):
             for depth, (i, o) in enumerate(itertools.pairwise(widths))
         )
         self.gate = Linear(inputs, len(tasks) * spec.experts, generator=generator)
+        for parameter in self.gate.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, encoded: Encoded) -> dict[str, Tensor]:
         """Return every task's mixture."""

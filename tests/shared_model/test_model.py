@@ -85,6 +85,15 @@ def test_a_file_that_lists_its_tables_backwards_makes_the_same_model(architectur
     torch.testing.assert_close(first(batch()), second(batch()))
 
 
+def test_before_training_all_experts_count_the_same_at_every_merchant() -> None:
+    first, second = (build(contract("mmoe"), generator=torch.Generator().manual_seed(s)) for s in (0, 1))
+    load(second, take(first, first.shared_parameters()))
+    shelf = {"encoder.tables.shelf.weight": torch.zeros(8, 3)}
+    load(first, shelf)
+    load(second, shelf)
+    torch.testing.assert_close(first.represent(batch())["late"], second.represent(batch())["late"])
+
+
 def test_an_array_of_another_shape_is_never_stretched_to_fit() -> None:
     made = model("wide")
     with pytest.raises(RuntimeError, match=r"heads.late.prior.weight of shape \(1, 4\), got \(1, 1\)"):
