@@ -20,7 +20,8 @@ from shared_model.errors import StateError
 from shared_model.files import read_tensors, write_tensors
 
 VERSION = "1"
-KEPT_TRAININGS = 8
+KEPT_TRAININGS = 64
+"""More than the seeds that an experiment may have, since all of them train before the first is adopted."""
 
 T = TypeVar("T")
 
@@ -142,7 +143,7 @@ def _round_file(folder: Path, fingerprint: str, lineage: str) -> Path:
 def _forget_idle(folder: Path) -> None:
     newest_first = sorted(folder.glob("*.safetensors"), key=lambda p: p.stat().st_mtime_ns, reverse=True)
     for path in newest_first[KEPT_TRAININGS:]:
-        path.unlink()
+        path.unlink(missing_ok=True)
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]] | None:

@@ -95,8 +95,8 @@ def _parse_task(form: type[T], table: Mapping[str, Any], name: str, file: Path) 
     try:
         return declared.parse(form, table, file=file)
     except ConfigError as error:
-        key = error.key.removeprefix("task").removeprefix(".")
-        raise ConfigError(file, f"task.{name}.{key}", error.value, error.allowed) from None
+        key = "" if error.key == "task" else f".{error.key.removeprefix('task.')}"
+        raise ConfigError(file, f"task.{name}{key}", error.value, error.allowed) from None
 
 
 def _check_labelled(file: Path, name: str, task: Task, *, ready: bool, mapped: bool) -> None:

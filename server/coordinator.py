@@ -69,7 +69,8 @@ def train(
     """Train the shared arrays for the contract's rounds; go on where an earlier call stopped.
 
     A run that stopped after any round and is called again with the same arguments ends with the same
-    arrays, bit for bit, as one that never stopped (`tests/server/test_coordinator.py`).
+    arrays, bit for bit, as one that never stopped (`tests/server/test_coordinator.py`), where merchants'
+    replies arrive in the same order; over a network the order varies, and with it the last bit of a sum.
 
     Args:
         grid: Reaches the merchants.

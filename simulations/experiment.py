@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from client.state import KEPT_TRAININGS
 from shared_model import declared
 from shared_model.declared import CLOSED
 from shared_model.schema import Count, NonNegative, Positive
@@ -20,7 +21,8 @@ class Plan:
     Attributes:
         name: Of the experiment and of its run directory.
         contract: `federation.toml` of this experiment, relative to the experiment file.
-        seeds: Everything is repeated with each of them.
+        seeds: Everything is repeated with each of them. A merchant keeps its part of all these trainings, and
+            of the one without newcomers, until they are adopted; hence the limit.
         newcomers: Merchants that take no part in a second training, to measure what a merchant that never
             trained is served.
         validate_every: Rounds between two looks at the validation loss, for the report.
@@ -28,7 +30,7 @@ class Plan:
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
     contract: str
-    seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)
+    seeds: Annotated[tuple[int, ...], Field(min_length=1, max_length=KEPT_TRAININGS - 1)] = (0,)
     newcomers: tuple[str, ...] = ()
     validate_every: Count = 5
 

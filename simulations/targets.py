@@ -34,12 +34,11 @@ def checked(targets: Sequence[Target], measured: Measured) -> tuple[Check, ...]:
 
 
 def _check(target: Target, value: float | None) -> Check:
-    bound = target.at_least if target.at_least is not None else target.at_most
-    met = value is not None and bound is not None
-    if value is not None and target.at_least is not None:
-        met = value >= target.at_least
-    if value is not None and target.at_most is not None:
-        met = met and value <= target.at_most
+    met = value is not None and (
+        (target.at_least is None or value >= target.at_least)
+        and (target.at_most is None or value <= target.at_most)
+    )
+    bound = target.at_most if target.at_least is None else target.at_least
     unit = "%" if target.figure.endswith("percent") else ""
     return Check(id=target.id, value=value, unit=unit, target=bound, met=met, text=target.text)
 
@@ -82,12 +81,12 @@ def _gap(task: str, cells: Sequence[Cell]) -> float | None:
     pairs = [
         (cell.prior, cell.federated)
         for cell in cells
-        if cell.task == task and cell.prior is not None and cell.federated
+        if cell.task == task and cell.prior is not None and cell.federated is not None
     ]
     if not pairs:
         return None
     prior, served = fmean(p for p, _ in pairs), fmean(s for _, s in pairs)
-    return 100 * (prior - served) / served
+    return 100 * (prior - served) / served if served else None
 
 
 FIGURES: dict[str, Callable[[Target, Measured], float | None]] = {

@@ -96,6 +96,7 @@ def test_an_own_task_has_a_local_head(tmp_path: Path) -> None:
             "task.own.kind",
             "regression",
         ),
+        ({"orders": ORDERS, "task": [{"name": "late", "task_size": 2}]}, "task.late.task_size", "weight"),
         ({"orders": ORDERS, "privacy": {"max_epsilon": 1.0}}, "privacy.max_epsilon", "without differential"),
         ({"table": TABLE, "task": [{"name": "late"}]}, "table.labels.late", "column"),
         ({"table": TABLE | {"labels": {"sold": "y"}}}, "table.labels.sold", "late, bought"),
