@@ -17,6 +17,19 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
+CHUNK = 500_000
+"""So many rows of an array on disk are worked on at a time."""
+
+
+def chunks(rows: int) -> Iterator[slice]:
+    """Yield slices that cover `rows` rows in their order.
+
+    >>> [(part.start, part.stop) for part in chunks(1_200_000)]
+    [(0, 500000), (500000, 1000000), (1000000, 1200000)]
+    """
+    for start in range(0, rows, CHUNK):
+        yield slice(start, min(start + CHUNK, rows))
+
 
 class Growing:
     """One `.npy` file to which rows are appended; nothing is kept in memory."""

@@ -8,12 +8,16 @@ uint8; the features' arrays (`encoding.py`); `labels.<task>` (N,) or (N, labels)
 purchases in the order of unit and time: `bought.<task>.unit`, `.time`, `.item` (P,); `sold.<task>` (items,).
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from typing import Self
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from client.config import MerchantConfig
@@ -22,12 +26,13 @@ from shared_model.errors import DataError
 from shared_model.schema import Federation
 
 from . import meta, shop, table
-from .arrays import Array, load, save
+from .arrays import Array, GrowingFolder, chunks, load, save
 from .catalogue import Catalogue, catalogue
-from .draft import HASHED, Draft, hashed_units, plain_times
-from .encoding import Where, item_hashes
+from .draft import HASHED, Draft, plain_times
+from .encoding import item_hashes
 from .reading import TaskStatus
-from .split import Bounds, assign, assign_by_hash, bounds
+from .split import PARTS, Bounds, assign, assign_by_hash, bounds
+from .tally import Tally
 
 
 def build(config: MerchantConfig, federation: Federation, folder: Path) -> None:
@@ -43,27 +48,25 @@ def build(config: MerchantConfig, federation: Federation, folder: Path) -> None:
 def _build_shop(config: MerchantConfig, federation: Federation, folder: Path) -> meta.Meta:
     data = shop.load(config)
     tasks = {name: task for name, task in config.tasks.items() if data.status[name].on}
-    early: dict[str, int] = {}
+    early: Counter[str] = Counter()
     with Draft(folder, federation, tasks) as draft:
+        rows: Counter[str] = Counter()
         for made in shop.rows(data, tasks, federation):
             early.update(made.early)
-            if not made.frame.is_empty():
-                draft.add(made.kind, made.frame, _named_rows(made.kind))
-    lines = data.shop.lines
-    purchases = _Purchases(
-        units=hashed_units(lines["unit"]),
-        times=plain_times(lines["order_ts"]),
-        items=item_hashes(lines["item_id"]),
-    )
-    status, catalogues = _finish(draft, data.shop.bounds, data.status, purchases)
+            draft.add(made.kind, made.frame, partial(_named_row, made.kind, rows[made.kind]))
+            rows[made.kind] += len(made.frame)
+    bought = _Purchases.of(data.shop.lines) if draft.items else None
+    readings, status, found = data.readings, data.status, data.shop.bounds
+    del data  # the shop's tables are not needed any more
+    status, catalogues = _finish(draft, found, status, bought)
     return meta.Meta(
         kinds=tuple(draft.kinds),
         rows_of={name: library.TASKS[tasks[name].library].rows for name in tasks if status[name].on},
         catalogues=catalogues,
         status=status,
-        readings=data.readings,
-        early=early,
-        bounds=_written(data.shop.bounds),
+        readings=readings,
+        early=dict(early),
+        bounds=_written(found),
         slots={kind: tuple(slots) for kind, slots in draft.slots.items()},
     )
 
@@ -75,11 +78,11 @@ def _build_table(config: MerchantConfig, federation: Federation, folder: Path) -
         name: TaskStatus(on=name in labels, reason="" if name in labels else reason) for name in config.tasks
     }
     tasks = {name: task for name, task in config.tasks.items() if wanted[name].on}
-    tally = table.Tally()
+    tally = Tally()
     with Draft(folder, federation, tasks) as draft:
         for chunk in table.chunks(config, federation, tally):
             draft.add(table.KIND, chunk.frame, chunk.where)
-    reading = tally.judge(config.table.source if config.table else "")
+    reading = tally.judge(config.table.source if config.table else "", table=table.KIND)
     found = _table_bounds(config, folder) if draft.rows else None
     status, catalogues = _finish(draft, found, wanted, None)
     return meta.Meta(
@@ -94,8 +97,8 @@ def _build_table(config: MerchantConfig, federation: Federation, folder: Path) -
     )
 
 
-def _named_rows(kind: str) -> Where:
-    return lambda row: f"{kind} row {row + 1}"
+def _named_row(kind: str, before: int, row: int) -> str:
+    return f"{kind} row {before + row + 1}"
 
 
 def _table_bounds(config: MerchantConfig, folder: Path) -> Bounds | None:
@@ -117,6 +120,15 @@ class _Purchases:
     times: NDArray[np.datetime64]
     items: NDArray[np.uint64]
 
+    @classmethod
+    def of(cls, lines: pl.DataFrame) -> Self:
+        """Every order line is a purchase."""
+        return cls(
+            units=lines["unit"].to_numpy(),
+            times=plain_times(lines["order_ts"]),
+            items=item_hashes(lines["item_id"]),
+        )
+
 
 def _finish(
     draft: Draft, found: Bounds | None, wanted: Mapping[str, TaskStatus], purchases: _Purchases | None
@@ -132,45 +144,57 @@ def _finish(
     if not draft.rows:
         raise DataError(f"no example could be made: {_reasons(wanted)}")
     folder = draft.folder
-    hashed, times = np.array(load(folder, HASHED)), load(folder, "time")
-    units, numbered = np.unique(hashed, return_inverse=True)
-    part = assign_by_hash(hashed) if found is None else assign(times, found)
-    save(folder, {"unit": numbered.astype(np.int64), "part": part})
-    (folder / f"{HASHED}.npy").unlink()
+    hashed, times = load(folder, HASHED), load(folder, "time")
+    units = np.unique(hashed)
+    with GrowingFolder(folder) as split:
+        for part in chunks(draft.rows):
+            here = assign_by_hash(hashed[part]) if found is None else assign(times[part], found)
+            split.append({"unit": np.searchsorted(units, hashed[part]), "part": here})
     catalogues: dict[str, tuple[str, ...]] = {}
     for name, items in draft.items.items():
-        hashes = np.array(load(folder, f"{HASHED}.{name}"))
-        chosen = catalogue(hashes, train=part == 0, max_items=draft.max_items(name))
+        hashes = load(folder, f"{HASHED}.{name}")
+        train = load(folder, "part") == PARTS.index("train")
+        chosen = catalogue(hashes, train=train, max_items=draft.max_items(name))
         bought = purchases or _Purchases(units=hashed, times=times, items=hashes)
         _write_catalogue(folder, name, chosen, hashes, _ordered(bought, units, chosen))
         (folder / f"{HASHED}.{name}.npy").unlink()
         catalogues[name] = tuple(items[int(h)] for h in chosen.hashes)
+    (folder / f"{HASHED}.npy").unlink()
     return _without_unlabelled(draft, wanted), catalogues
 
 
 def _ordered(bought: _Purchases, units: NDArray[np.uint64], chosen: Catalogue) -> dict[str, Array]:
     """The purchases of catalogue items by known units, in the order of unit and time."""
-    items = chosen.positions(bought.items)
-    owner = np.minimum(np.searchsorted(units, bought.units), len(units) - 1)
-    kept = (items >= 0) & (units[owner] == bought.units) & ~np.isnat(bought.times)
-    order = np.lexsort((bought.times[kept], owner[kept]))
-    columns = {"unit": owner, "time": bought.times, "item": items}
-    return {name: column[kept][order] for name, column in columns.items()}
+    found = [_known(bought, part, units, chosen) for part in chunks(len(bought.units))]
+    columns = {name: np.concatenate([part.pop(name) for part in found]) for name in ("unit", "time", "item")}
+    order = np.lexsort((columns["time"], columns["unit"]))
+    return {name: column[order] for name, column in columns.items()}
+
+
+def _known(bought: _Purchases, part: slice, units: NDArray[np.uint64], chosen: Catalogue) -> dict[str, Array]:
+    times, items = bought.times[part], chosen.positions(bought.items[part])
+    owner = np.minimum(np.searchsorted(units, bought.units[part]), len(units) - 1)
+    kept = (items >= 0) & (units[owner] == bought.units[part]) & ~np.isnat(times)
+    return {"unit": owner[kept], "time": times[kept], "item": items[kept]}
 
 
 def _write_catalogue(
     folder: Path, name: str, chosen: Catalogue, hashes: NDArray[np.uint64], bought: Mapping[str, Array]
 ) -> None:
-    positions = chosen.positions(hashes)
-    labels = np.where((positions >= 0) & (hashes != 0), positions, np.nan).astype(np.float32)
-    save(folder, {f"labels.{name}": labels, f"sold.{name}": chosen.sold})
+    with GrowingFolder(folder) as labels:
+        for part in chunks(len(hashes)):
+            positions = chosen.positions(hashes[part])
+            there = (positions >= 0) & (hashes[part] != 0)
+            labels.append({f"labels.{name}": np.where(there, positions, np.nan).astype(np.float32)})
+    save(folder, {f"sold.{name}": chosen.sold})
     save(folder, {f"bought.{name}.{column}": values for column, values in bought.items()})
 
 
 def _without_unlabelled(draft: Draft, wanted: Mapping[str, TaskStatus]) -> dict[str, TaskStatus]:
     status = dict(wanted)
     for name in draft.tasks:
-        if not np.isfinite(load(draft.folder, f"labels.{name}")).any():
+        labels = load(draft.folder, f"labels.{name}")
+        if not any(np.isfinite(labels[part]).any() for part in chunks(draft.rows)):
             status[name] = TaskStatus(on=False, reason="no row has a label that counts")
     return status
 

@@ -1,7 +1,12 @@
-"""From a shop's export to its canonical table: renamed, typed, cleaned, and every loss counted."""
+"""From a shop's export to its canonical table: renamed, typed, cleaned, and every loss counted.
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+An export is much larger than what is needed of it. Piece by piece the unneeded columns are left out, the
+rows that cannot be used are dropped, and what remains is made small (`_compact`).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 
 import polars as pl
 
@@ -10,18 +15,31 @@ from client.merchant_file import ItemsTable, ShopTable, masked
 from shared_model.errors import DataError
 
 from .canonical import TABLES, ColumnType
-from .columns import UTC, convert, refuse_if_unreadable
-from .pieces import Piece, Spans
+from .columns import UTC
+from .hashing import hashed
+from .pieces import Piece
 from .presets import PRESETS, Reading
 from .reading import TableReading
 from .sources import pieces
+from .tally import Tally
 
-_DTYPES: dict[ColumnType, pl.DataType] = {"time": UTC, "number": pl.Float64(), "flag": pl.Boolean()}
+DTYPES: Mapping[ColumnType, pl.DataType] = {
+    "time": UTC,
+    "number": pl.Float64(),
+    "flag": pl.Boolean(),
+    "id": pl.String(),
+    "category": pl.String(),
+    "text": pl.String(),
+}
+"""What the values of a type are, written out."""
+
+OWNERS: Mapping[str, str] = {"customer_id": "shopper", "order_id": "guest", "session_id": "guest"}
+"""Ids that rows may belong to are kept as 64-bit hashes only, of the kind of owner and the id."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CanonicalTable:
-    """A canonical table: every canonical column is there, null where the export has none."""
+    """A canonical table: every canonical column is there, in the form of `_compact`."""
 
     frame: pl.DataFrame
     reading: TableReading
@@ -37,74 +55,88 @@ def read(config: MerchantConfig, name: str) -> CanonicalTable | None:
     table = config.shop_tables.get(name)
     if table is None:
         return None
-    raw, spans = _renamed(name, table)
-    typed, unreadable = _typed(name, table, raw, spans, config.timezone)
-    kept, dropped = _without(typed, _REASONS[name])
-    clean, notes = _CLEANERS[name](kept, table)
-    reading = TableReading(
-        table=name, rows=len(raw), kept=len(clean), dropped=dropped, unreadable=unreadable, notes=notes
-    )
-    return CanonicalTable(frame=clean, reading=reading)
+    tally, frames = Tally(), []
+    for piece in pieces(table.source, table.query, select=partial(_available, name, table)):
+        typed = _typed(name, piece, config.timezone, tally)
+        kept = _usable(typed, name, tally)
+        frames.append(_compact(_TIDY[name](kept), name))
+    reading = tally.judge(table.source, table=name)
+    clean, notes = _CLEANERS[name](pl.concat(frames, how="vertical_relaxed"), table)
+    if name == "items" and tally.kept > len(clean):
+        notes = (f"{tally.kept - len(clean)} rows repeat an item; the last one counts", *notes)
+    return CanonicalTable(frame=clean, reading=replace(reading, kept=len(clean), notes=notes))
+
+
+def no_rows(name: str) -> pl.DataFrame:
+    """Return the canonical table `name` without rows."""
+    return pl.DataFrame(schema={c: _compact_dtype(c, d.type) for c, d in TABLES[name].items()})
+
+
+def written_out(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return rows with words in the place of their codes, and absent columns as nulls of their own type."""
+    declared = {column: DTYPES[c.type] for table in TABLES.values() for column, c in table.items()}
+    small = {c: d for c, d in frame.schema.items() if d in (pl.Categorical, pl.Null)}
+    return frame.cast({column: declared.get(column, pl.UInt64()) for column in small})
 
 
 # --- names and types ----------------------------------------------------------------------------------
 
 
-def _renamed(name: str, table: ShopTable) -> tuple[pl.DataFrame, Spans]:
-    """The export's rows under canonical names, still with the export's own types."""
-    read: dict[str, Reading] = {**PRESETS[table.preset][name], **table.rename}
-    spans, frames = Spans(), []
-    for piece in pieces(table.source, table.query):
-        frames.append(piece.frame.select(**_available(name, table, read, piece)))
-        spans.add(piece)
-    return pl.concat(frames, how="diagonal_relaxed"), spans
-
-
-def _available(name: str, table: ShopTable, read: Mapping[str, Reading], piece: Piece) -> dict[str, pl.Expr]:
-    """The columns of `read` that this export has, as expressions.
+def _available(name: str, table: ShopTable, source: str, columns: Sequence[str]) -> dict[str, pl.Expr]:
+    """What an export has of the canonical columns, as expressions over its own.
 
     Raises:
         DataError: A required column is missing, or one that the merchant renamed.
     """
+    read: dict[str, Reading] = {**PRESETS[table.preset][name], **table.rename}
     expressions = {c: pl.col(r) if isinstance(r, str) else r for c, r in read.items()}
-    has = set(piece.frame.columns)
+    has = set(columns)
     there = {c: e for c, e in expressions.items() if has.issuperset(e.meta.root_names())}
     for column, declared in TABLES[name].items():
         if column not in there and (declared.required or column in table.rename):
             wanted = table.rename.get(column) or read.get(column, column)
             named = wanted if isinstance(wanted, str) else ", ".join(wanted.meta.root_names())
             raise DataError(
-                f"{masked(piece.source)}: there is no column {named!r}, which should hold {column} "
-                f"({declared.meaning}). It has: {', '.join(piece.frame.columns)}. Name the right one in "
+                f"{masked(source)}: there is no column {named!r}, which should hold {column} "
+                f"({declared.meaning}). It has: {', '.join(columns)}. Name the right one in "
                 f'[{name}] rename = {{ {column} = "..." }}.'
             )
     return there
 
 
-def _typed(
-    name: str, table: ShopTable, raw: pl.DataFrame, spans: Spans, timezone: str
-) -> tuple[pl.DataFrame, dict[str, int]]:
-    columns: dict[str, pl.Series] = {}
-    unreadable: dict[str, int] = {}
+def _typed(name: str, piece: Piece, timezone: str, tally: Tally) -> pl.DataFrame:
+    """The canonical columns by their types; one that the export does not have is null and takes no room."""
+    there = {
+        column: tally.convert(piece, column, declared.type, timezone=timezone)
+        for column, declared in TABLES[name].items()
+        if column in piece.frame.columns
+    }
+    absent = pl.Series([None], dtype=pl.Null).new_from_index(0, len(piece.frame))
+    return pl.DataFrame({column: there.get(column, absent) for column in TABLES[name]})
+
+
+def _compact(frame: pl.DataFrame, name: str) -> pl.DataFrame:
+    """Owners as 64-bit hashes; other ids and categories as codes of one dictionary."""
+    small: dict[str, pl.Series | pl.Expr] = {}
     for column, declared in TABLES[name].items():
-        if column not in raw.columns:
-            dtype = _DTYPES.get(declared.type, pl.String())
-            columns[column] = pl.Series(column, [None], dtype=dtype).new_from_index(0, len(raw))
+        if frame.schema[column] != pl.String:
             continue
-        found = convert(raw[column], declared.type, timezone=timezone)
-        refuse_if_unreadable(
-            masked(table.source), column, declared.type,
-            present=found.present, unreadable=found.unreadable, where=spans.where(found.first),
-        )  # fmt: skip
-        columns[column] = found.values
-        if found.unreadable:
-            unreadable[column] = found.unreadable
-    return pl.DataFrame(columns), unreadable
+        if column in OWNERS:
+            small[column] = hashed(f"{OWNERS[column]} " + frame[column], "unit")
+        elif declared.type != "text":
+            small[column] = pl.col(column).cast(pl.Categorical)
+    return frame.with_columns(**small)
+
+
+def _compact_dtype(column: str, type_: ColumnType) -> pl.DataType:
+    if column in OWNERS:
+        return pl.UInt64()
+    return pl.Categorical() if type_ in ("id", "category") else DTYPES[type_]
 
 
 # --- rows that cannot be used -------------------------------------------------------------------------
 
-_STATUS = pl.col("status").str.to_lowercase()
+_STATUS = pl.col("status").cast(pl.String).str.to_lowercase()
 _Reasons = Mapping[str, pl.Expr]
 
 _REASONS: Mapping[str, _Reasons] = {
@@ -131,49 +163,60 @@ _REASONS: Mapping[str, _Reasons] = {
 """Why a row is left out; the first reason that holds is counted."""
 
 
-def _without(frame: pl.DataFrame, reasons: _Reasons) -> tuple[pl.DataFrame, dict[str, int]]:
-    reason = pl.coalesce(pl.when(holds).then(pl.lit(name)) for name, holds in reasons.items())
+def _usable(frame: pl.DataFrame, name: str, tally: Tally) -> pl.DataFrame:
+    reasons = _REASONS[name]
+    reason = pl.coalesce(pl.when(holds).then(pl.lit(why)) for why, holds in reasons.items())
     marked = frame.with_columns(reason.alias("_reason"))
     counts = marked["_reason"].drop_nulls().value_counts()
     found = dict(zip(counts["_reason"], counts["count"], strict=True))
     kept = marked.filter(pl.col("_reason").is_null()).drop("_reason")
-    return kept, {name: found[name] for name in reasons if name in found}
+    tally.rows += len(frame)
+    tally.kept += len(kept)
+    tally.drop({why: found.get(why, 0) for why in reasons})
+    return kept
+
+
+_TIDY: Mapping[str, Callable[[pl.DataFrame], pl.DataFrame]] = {
+    "orders": lambda frame: frame,
+    "items": lambda frame: frame.unique("item_id", keep="last", maintain_order=True),
+    "events": lambda frame: frame.with_columns(pl.col("event_type").str.to_lowercase()),
+}
+"""What is done to each piece on its own."""
 
 
 # --- values that contradict each other ----------------------------------------------------------------
 
 
+_CHECKED = ("status", "currency", "shipped_ts")
+"""Columns of orders that nothing reads once the table is clean."""
+
+
 def _clean_orders(frame: pl.DataFrame, table: ShopTable) -> tuple[pl.DataFrame, tuple[str, ...]]:
-    currencies = frame["currency"].drop_nulls().unique().sort()
+    currencies = frame["currency"].unique().cast(pl.String).drop_nulls().sort()
     if len(currencies) > 1:
         raise DataError(
             f"{masked(table.source)}: the rows are in several currencies ({', '.join(currencies)}). "
             "Convert them to one, or keep one merchant per currency."
         )
-    early = pl.col("delivered_ts") < pl.col("order_ts")
-    count = int(frame.select(early.sum()).item())
-    clean = frame.with_columns(
-        pl.when(early.fill_null(False)).then(None).otherwise("delivered_ts").alias("delivered_ts")
-    )
+    clean = frame.drop(_CHECKED)
+    early = pl.col("delivered_ts").cast(UTC) < pl.col("order_ts")
+    count = int(clean.select(early.sum()).item())
+    if count:
+        clean = clean.with_columns(delivered_ts=pl.when(~early.fill_null(False)).then("delivered_ts"))
     note = f"{count} lines were delivered before they were ordered; their delivery time is taken as missing"
     return clean, (note,) if count else ()
 
 
 def _clean_items(frame: pl.DataFrame, table: ShopTable) -> tuple[pl.DataFrame, tuple[str, ...]]:
     unique = frame.unique("item_id", keep="last", maintain_order=True)
-    repeated = len(frame) - len(unique)
-    notes = (f"{repeated} rows repeat an item; the last one counts",) if repeated else ()
     path = table.category_map if isinstance(table, ItemsTable) else ""
     if not path:
-        return unique, notes
-    shared = _category_map(path)
-    strange = int((unique["category"].is_not_null() & ~unique["category"].is_in(list(shared))).sum())
-    if strange:
-        notes = (
-            *notes,
-            f"{strange} items have a category that category_map does not name; it is kept as it is",
-        )
-    return unique.with_columns(pl.col("category").replace(shared)), notes
+        return unique, ()
+    shared, category = _category_map(path), unique["category"].cast(pl.String)
+    strange = int((category.is_not_null() & ~category.is_in(list(shared))).sum())
+    note = f"{strange} items have a category that category_map does not name; it is kept as it is"
+    mapped = category.replace(shared).cast(pl.Categorical)
+    return unique.with_columns(category=mapped), (note,) if strange else ()
 
 
 def _category_map(path: str) -> dict[str, str]:
@@ -193,7 +236,7 @@ def _category_map(path: str) -> dict[str, str]:
 
 
 def _clean_events(frame: pl.DataFrame, table: ShopTable) -> tuple[pl.DataFrame, tuple[str, ...]]:
-    return frame.with_columns(pl.col("event_type").str.to_lowercase()), ()
+    return frame, ()
 
 
 _CLEANERS: Mapping[str, Callable[[pl.DataFrame, ShopTable], tuple[pl.DataFrame, tuple[str, ...]]]] = {

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from .arrays import chunks
+
 
 @dataclass(frozen=True, kw_only=True)
 class Catalogue:
@@ -35,6 +37,19 @@ def catalogue(labels: NDArray[np.uint64], *, train: NDArray[np.bool_], max_items
         train: Which rows train, shape (B,).
         max_items: Largest catalogue.
     """
-    hashes, sold = np.unique(labels[train & (labels != 0)], return_counts=True)
+    hashes, sold = np.array([], np.uint64), np.array([], np.int64)
+    for part in chunks(len(labels)):
+        chosen = labels[part][train[part] & (labels[part] != 0)]
+        hashes, sold = _added(hashes, sold, *np.unique(chosen, return_counts=True))
     kept = np.argsort(-sold, kind="stable")[:max_items]
     return Catalogue(hashes=hashes[kept], sold=sold[kept])
+
+
+def _added(
+    hashes: NDArray[np.uint64], sold: NDArray[np.int64], more: NDArray[np.uint64], counts: NDArray[np.int64]
+) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+    """Add up the sales of two sets of items; hashes ascending."""
+    both, place = np.unique(np.concatenate([hashes, more]), return_inverse=True)
+    total = np.zeros(len(both), np.int64)
+    np.add.at(total, place, np.concatenate([sold, counts]))
+    return both, total

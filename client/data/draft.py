@@ -1,6 +1,7 @@
 """The arrays of a dataset while its rows are still being read."""
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ from shared_model.schema import Federation, Task
 
 from .arrays import Array, GrowingFolder
 from .encoding import Where, encode_features, encode_label, item_hash
-from .hashing import digest
+from .hashing import hashed
+from .pieces import PIECE_ROWS
 
 HASHED = "hashed"
 """Beginning of the names of files with 64-bit hashes, which are gone when the dataset is finished."""
@@ -33,7 +35,11 @@ class Draft(GrowingFolder):
         self._federation = federation
 
     def add(self, kind: str, frame: pl.DataFrame, where: Where) -> None:
-        """Encode rows of a kind and append them."""
+        """Encode rows of a kind and append them, a slice at a time."""
+        for start in range(0, len(frame), PIECE_ROWS):
+            self._add(kind, frame[start : start + PIECE_ROWS], partial(_shifted, where, start))
+
+    def _add(self, kind: str, frame: pl.DataFrame, where: Where) -> None:
         if kind not in self.kinds:
             self.kinds.append(kind)
             self.slots[kind] = [c for c in frame.columns if not c.startswith("label.")]
@@ -65,6 +71,8 @@ class Draft(GrowingFolder):
         alone = "row " + positions.cast(pl.String)
         if "unit" not in frame.columns:
             return hashed_units(alone)
+        if frame["unit"].dtype == pl.UInt64:
+            return frame["unit"].to_numpy()
         return hashed_units(frame.select(pl.col("unit").fill_null(alone)).to_series())
 
     def _label(self, name: str, task: Task, frame: pl.DataFrame, where: Where) -> Array:
@@ -81,6 +89,10 @@ class Draft(GrowingFolder):
         return encode_label(name, task, values, where)
 
 
+def _shifted(where: Where, start: int, row: int) -> str:
+    return where(start + row)
+
+
 _LABEL_DTYPES: Mapping[str, pl.DataType] = {
     "multiclass": pl.String(),
     "retrieval": pl.String(),
@@ -90,9 +102,7 @@ _LABEL_DTYPES: Mapping[str, pl.DataType] = {
 
 def hashed_units(units: pl.Series) -> NDArray[np.uint64]:
     """Return a 64-bit hash of every owner, shape (B,)."""
-    distinct = units.unique()
-    hashes = pl.Series([digest(unit, "unit") for unit in distinct], dtype=pl.UInt64)
-    return units.replace_strict(distinct, hashes, return_dtype=pl.UInt64).to_numpy()
+    return hashed(units, "unit").to_numpy()
 
 
 def plain_times(times: pl.Series) -> NDArray[np.datetime64]:

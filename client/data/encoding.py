@@ -188,10 +188,11 @@ def encode_label(name: str, task: schema.Task, values: pl.Series, where: Where) 
 
 
 def item_hashes(items: pl.Series) -> NDArray[np.uint64]:
-    """Return a 64-bit hash of every item id, 0 where missing."""
+    """Return a 64-bit hash of every item id, text or codes of text, 0 where missing."""
     distinct = items.unique()
     numbers = pl.Series([item_hash(item) for item in distinct], dtype=pl.UInt64)
-    return items.replace_strict(distinct, numbers, return_dtype=pl.UInt64).to_numpy()
+    codes = items.to_physical()
+    return codes.replace_strict(distinct.to_physical(), numbers, return_dtype=pl.UInt64).to_numpy()
 
 
 def item_hash(item: str | None) -> int:

@@ -62,6 +62,13 @@ def digest(text: str, key: str) -> int:
     return int.from_bytes(blake2b(text.encode(), digest_size=8, key=secret).digest(), "big")
 
 
+def hashed(values: pl.Series, key: str) -> pl.Series:
+    """Return the `digest` of every text, null where missing, uint64; each distinct text is hashed once."""
+    distinct = values.drop_nulls().unique()
+    numbers = pl.Series([digest(text, key) for text in distinct], dtype=pl.UInt64)
+    return values.replace_strict(distinct, numbers, default=None, return_dtype=pl.UInt64)
+
+
 def bucket_column(values: pl.Series, *, name: str, buckets: int, key: str) -> NDArray[np.int32]:
     """Return the table row of every category in a column, shape (B,); each distinct value is hashed once."""
     distinct = values.unique()

@@ -12,12 +12,13 @@ from shared_model.errors import DataError
 from shared_model.schema import Federation, Task
 
 from . import canonical_tables
-from .canonical import TABLES, ColumnType
-from .columns import UTC
+from .canonical import TABLES
+from .canonical_tables import no_rows
+from .pieces import PIECE_ROWS
 from .reading import TableReading, TaskStatus
 from .rows import impression, item_window, purchase, session, visit
 from .rows.history import DESCRIBED
-from .rows.shop import Shop, paid_lines, placed_orders
+from .rows.shop import Shop, in_order, lines_and_orders, with_units
 from .split import bounds, end_of_day, known_in_time
 
 RowMaker = Callable[..., pl.DataFrame]
@@ -44,7 +45,7 @@ LABELLERS: Mapping[str, Labeller] = {
     "session_purchase": session.session_purchase,
     "ad_click": impression.ad_click,
 }
-_FROM_EVENTS = ("session", "impression")
+_FROM_ORDERS, _FROM_EVENTS = ("purchase", "delivery", "visit"), ("session", "impression")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +59,7 @@ class ShopData:
 
 @dataclass(frozen=True, kw_only=True)
 class KindRows:
-    """All rows of one kind.
+    """Rows of one kind, all of them or a slice.
 
     Attributes:
         kind: The row kind.
@@ -77,24 +78,25 @@ def load(config: MerchantConfig) -> ShopData:
     Raises:
         DataError: A table cannot be read, or nothing usable is left.
     """
-    tables = {name: canonical_tables.read(config, name) for name in TABLES}
-    readings = tuple(table.reading for table in tables.values() if table is not None)
-    frames = {name: table.frame if table else _no_rows(name) for name, table in tables.items()}
+    found = {name: canonical_tables.read(config, name) for name in TABLES}
+    declared = frozenset(name for name, table in found.items() if table is not None)
+    readings = tuple(table.reading for table in found.values() if table is not None)
+    frames = {name: table.frame if table else no_rows(name) for name, table in found.items()}
+    del found  # the frames are emptied while they are brought into order
     last = _last(frames)
     if last is None:
         raise DataError(f"{config.file}: no usable row is left. {losses(readings)}")
-    lines = paid_lines(frames["orders"], frames["items"])
+    status = {name: _status(task, frames, declared) for name, task in config.tasks.items()}
+    lines, orders = lines_and_orders(in_order(with_units(frames.pop("orders"), guest="order_id"), "order_ts"))
     shop = Shop(
         lines=lines,
-        orders=placed_orders(lines),
+        orders=orders,
         items=frames["items"],
-        events=frames["events"].sort("event_ts", maintain_order=True),
+        events=in_order(frames.pop("events"), "event_ts"),
         timezone=config.timezone,
         bounds=bounds(config.split, timezone=config.timezone, last=last),
         end=end_of_day(last, config.timezone),
     )
-    declared = frozenset(name for name, table in tables.items() if table is not None)
-    status = {name: _status(task, shop, declared) for name, task in config.tasks.items()}
     return ShopData(shop=shop, readings=readings, status=status)
 
 
@@ -111,9 +113,18 @@ def rows(data: ShopData, tasks: Mapping[str, Task], federation: Federation) -> I
     )
     kinds = {name: library.TASKS[task.library].rows for name, task in tasks.items()}
     for kind in dict.fromkeys(kinds.values()):
-        made = ROW_MAKERS[kind](data.shop, length=length).with_columns(row_kind=pl.lit(kind))
         here = {name: tasks[name] for name in tasks if kinds[name] == kind}
-        yield _labelled(data.shop, kind, made, here, federation)
+        for made in _made(data.shop, kind, length):
+            yield _labelled(data.shop, kind, made.with_columns(row_kind=pl.lit(kind)), here, federation)
+
+
+def _made(shop: Shop, kind: str, length: int) -> Iterator[pl.DataFrame]:
+    """All rows of a kind; those that stand for orders a slice at a time."""
+    if kind not in _FROM_ORDERS:
+        yield ROW_MAKERS[kind](shop, length=length)
+        return
+    for start in range(0, max(len(shop.orders), 1), PIECE_ROWS):
+        yield ROW_MAKERS[kind](shop, length=length, part=slice(start, start + PIECE_ROWS))
 
 
 def _labelled(
@@ -161,11 +172,12 @@ def _read_as(feature: schema.Feature, column: str, dtype: pl.DataType) -> pl.Exp
     return None
 
 
-def _status(task: Task, shop: Shop, declared: frozenset[str]) -> TaskStatus:
+def _status(task: Task, frames: Mapping[str, pl.DataFrame], declared: frozenset[str]) -> TaskStatus:
     if not task.library:
         return TaskStatus(on=False, reason="shop tables hold no label for it; map it in a ready [table]")
     described = library.TASKS[task.library]
-    table, frame = ("events", shop.events) if described.rows in _FROM_EVENTS else ("orders", shop.lines)
+    table = "events" if described.rows in _FROM_EVENTS else "orders"
+    frame = frames[table]
     if table not in declared:
         return TaskStatus(on=False, reason=f"there is no [{table}] table")
     if frame.is_empty():
@@ -179,15 +191,6 @@ def _status(task: Task, shop: Shop, declared: frozenset[str]) -> TaskStatus:
 def _last(frames: Mapping[str, pl.DataFrame]) -> datetime | None:
     ends = [frames["orders"]["order_ts"].max(), frames["events"]["event_ts"].max()]
     return max((end for end in ends if isinstance(end, datetime)), default=None)
-
-
-def _no_rows(name: str) -> pl.DataFrame:
-    return pl.DataFrame(
-        schema={column: _DTYPES.get(c.type, pl.String()) for column, c in TABLES[name].items()}
-    )
-
-
-_DTYPES: Mapping[ColumnType, pl.DataType] = {"time": UTC, "number": pl.Float64(), "flag": pl.Boolean()}
 
 
 def losses(readings: Iterable[TableReading]) -> str:

@@ -1,12 +1,14 @@
 """From a file, a glob of files or a database query to frames, piece by piece.
 
 CSV is read as text: types are decided later, deliberately, by what a column is declared to be
-(`columns.py`). Nothing here holds more than one piece in memory.
+(`columns.py`). Nothing here holds more than one piece in memory, and of a piece only the columns that are
+asked for.
 """
 
 import glob
 import gzip
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -19,19 +21,30 @@ from shared_model.errors import DataError
 from .database import query_pieces
 from .pieces import PIECE_ROWS, Piece, first_line
 
+Select = Callable[[str, Sequence[str]], Mapping[str, pl.Expr]]
+"""Name of a source and its columns -> what to read of it, by name."""
 
-def pieces(source: str, query: str = "", *, rows: int = PIECE_ROWS) -> Iterator[Piece]:
+
+def all_columns(source: str, columns: Sequence[str]) -> dict[str, pl.Expr]:
+    """Read everything, under its own names."""
+    return {column: pl.col(column) for column in columns}
+
+
+def pieces(
+    source: str, query: str = "", *, rows: int = PIECE_ROWS, select: Select = all_columns
+) -> Iterator[Piece]:
     """Yield the rows of a source in their order, about `rows` at a time.
 
     Args:
         source: A path or glob that ends in .csv, .csv.gz or .parquet, or a database URL.
         query: SQL; only with a URL.
         rows: Of one piece.
+        select: Asked once per file what to read; other columns are never decoded.
 
     Raises:
         DataError: The source is missing, cannot be read, is not UTF-8, or holds no rows.
     """
-    found = query_pieces(source, query, rows) if is_url(source) else _files(source, rows)
+    found = _queried(source, query, rows, select) if is_url(source) else _files(source, rows, select)
     empty = True
     for piece in found:
         empty = empty and piece.frame.is_empty()
@@ -59,31 +72,42 @@ def matching(source: str) -> list[Path]:
     return found
 
 
-def _files(source: str, rows: int) -> Iterator[Piece]:
+def _queried(source: str, query: str, rows: int, select: Select) -> Iterator[Piece]:
+    for piece in query_pieces(source, query, rows):
+        yield replace(piece, frame=piece.frame.select(**select(piece.source, piece.frame.columns)))
+
+
+def _files(source: str, rows: int, select: Select) -> Iterator[Piece]:
     for path in matching(source):
         first = 0
-        for frame in _parquet(path, rows) if path.suffix == ".parquet" else _csv(path, rows):
+        read = _parquet if path.suffix == ".parquet" else _csv
+        for frame in read(path, rows, select):
             yield Piece(source=str(path), first_row=first, frame=frame)
             first += len(frame)
 
 
-def _parquet(path: Path, rows: int) -> Iterator[pl.DataFrame]:
+def _parquet(path: Path, rows: int, select: Select) -> Iterator[pl.DataFrame]:
+    """Slice after slice: a streaming scan would fetch many row groups ahead, whatever their size."""
     try:
         scanned = pl.scan_parquet(path, glob=False)
-        yield from _collected(scanned, rows)
+        wanted = select(str(path), scanned.collect_schema().names())
+        count = scanned.select(pl.len()).collect().item()
+        for start in range(0, max(count, 1), rows):
+            yield scanned.slice(start, rows).select(**wanted).collect()
     except (PolarsError, OSError) as error:
         raise DataError(
             f"{path} is not a readable Parquet file ({first_line(error)}). Export it again."
         ) from None
 
 
-def _csv(path: Path, rows: int) -> Iterator[pl.DataFrame]:
+def _csv(path: Path, rows: int, select: Select) -> Iterator[pl.DataFrame]:
     if path.stat().st_size == 0:
         raise DataError(f"{path} is empty. Export it again, with a header line.")
     try:
         separator = _separator(path)
         scanned = pl.scan_csv(path, infer_schema=False, separator=separator, glob=False)
-        yield from _collected(scanned, rows)
+        wanted = scanned.select(**select(str(path), scanned.collect_schema().names()))
+        yield from _collected(wanted, rows)
     except (PolarsError, UnicodeDecodeError) as error:
         line = _line_that_is_not_utf8(path)
         if line:

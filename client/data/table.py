@@ -1,7 +1,8 @@
 """A ready table, one row per example, as typed chunks; nothing but the present chunk is in memory."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 import polars as pl
 
@@ -13,11 +14,11 @@ from shared_model.errors import DataError
 from shared_model.schema import Federation, Task
 
 from .canonical import ColumnType
-from .columns import convert, refuse_if_unreadable
+from .columns import convert
 from .encoding import Where
 from .pieces import Piece
-from .reading import TableReading
 from .sources import pieces
+from .tally import Tally
 
 KIND = "table"
 """What the rows of a ready table are called among the kinds of rows."""
@@ -39,29 +40,6 @@ class Chunk:
     where: Where
 
 
-@dataclass
-class Tally:
-    """What has been read so far of a table that streams by."""
-
-    rows: int = 0
-    kept: int = 0
-    dropped: dict[str, int] = field(default_factory=dict)
-    found: dict[str, tuple[ColumnType, int, int, str]] = field(default_factory=dict)
-
-    def judge(self, source: str) -> TableReading:
-        """Return the final reading.
-
-        Raises:
-            DataError: A column holds too many unreadable values.
-        """
-        for column, (type_, present, unreadable, where) in self.found.items():
-            refuse_if_unreadable(source, column, type_, present=present, unreadable=unreadable, where=where)
-        lost = {column: bad for column, (_, _, bad, _) in self.found.items() if bad}
-        return TableReading(
-            table=KIND, rows=self.rows, kept=self.kept, dropped=dict(self.dropped), unreadable=lost
-        )
-
-
 def chunks(config: MerchantConfig, federation: Federation, tally: Tally) -> Iterator[Chunk]:
     """Yield the table's rows in their order; `tally` is brought up to date with each.
 
@@ -72,16 +50,24 @@ def chunks(config: MerchantConfig, federation: Federation, tally: Tally) -> Iter
     if table is None:
         raise ValueError("Expected a configuration with a ready table.")
     labels = {task: column for task, column in table.labels.items() if task in config.tasks}
-    for piece in pieces(table.source, table.query):
-        _check_named(table, piece)
+    for piece in pieces(table.source, table.query, select=partial(_wanted, table, federation)):
         columns = _feature_columns(piece, table, config, federation, tally)
         for task, column in labels.items():
             columns[f"label.{task}"] = _label(piece, column, config.tasks[task], table, config, tally)
+        chunk = _timed(pl.DataFrame(columns), piece, table, config, tally)
         tally.rows += len(piece.frame)
-        yield _timed(pl.DataFrame(columns), piece, table, config, tally)
+        tally.kept += len(chunk.frame)
+        yield chunk
 
 
-def _check_named(table: ReadyTable, piece: Piece) -> None:
+def _wanted(
+    table: ReadyTable, federation: Federation, source: str, columns: Sequence[str]
+) -> dict[str, pl.Expr]:
+    """The columns that the merchant named and those that a feature is looked for in.
+
+    Raises:
+        DataError: A column that the merchant named is missing.
+    """
     named = {
         **({"time": table.time} if table.time else {}),
         **({"unit": table.unit} if table.unit else {}),
@@ -89,11 +75,14 @@ def _check_named(table: ReadyTable, piece: Piece) -> None:
         **{f"labels.{task}": column for task, column in table.labels.items()},
     }
     for key, column in named.items():
-        if column not in piece.frame.columns:
+        if column not in columns:
             raise DataError(
-                f"{masked(piece.source)}: there is no column {column!r}, which [table] {key} names. "
-                f"It has: {', '.join(piece.frame.columns)}."
+                f"{masked(source)}: there is no column {column!r}, which [table] {key} names. "
+                f"It has: {', '.join(columns)}."
             )
+    guessed = {guess for guesses in feature_slots(federation).values() for guess in guesses}
+    read = guessed.union(named.values())
+    return {column: pl.col(column) for column in columns if column in read}
 
 
 def _feature_columns(
@@ -145,11 +134,7 @@ def _all_numbers(values: pl.Series) -> bool:
 def _converted(
     piece: Piece, column: str, type_: ColumnType, config: MerchantConfig, tally: Tally
 ) -> pl.Series:
-    found = convert(piece.frame[column], type_, timezone=config.timezone)
-    _, present, unreadable, where = tally.found.get(column, (type_, 0, 0, ""))
-    where = where or (piece.where(found.first) if found.unreadable else "")
-    tally.found[column] = (type_, present + found.present, unreadable + found.unreadable, where)
-    return found.values
+    return tally.convert(piece, column, type_, timezone=config.timezone)
 
 
 def _lists(values: pl.Series, separator: str) -> pl.Series:
@@ -172,6 +157,5 @@ def _timed(
         time = _converted(piece, table.time, "time", config, tally)
         frame = frame.with_columns(time.alias("time")).filter(time.is_not_null())
         if len(frame) < len(piece.frame):
-            tally.dropped["no time"] = tally.dropped.get("no time", 0) + len(piece.frame) - len(frame)
-    tally.kept += len(frame)
+            tally.drop({"no time": len(piece.frame) - len(frame)})
     return Chunk(frame=frame, where=lambda row: piece.where(frame[_ROW][row]))

@@ -30,9 +30,9 @@ def impressions(shop: Shop, *, length: int) -> pl.DataFrame:
         .group_by(_KEYS)
         .agg(click_ts=pl.col("event_ts").max())
     )
-    rows = at_event(shop, shown).join(ends, on="session_id", how="left", maintain_order="left")
+    rows = shown.join(ends, on="session_id", how="left", maintain_order="left")
     rows = rows.join(clicks, on=_KEYS, how="left", maintain_order="left", nulls_equal=True)
-    return with_history(shop, rows, length=length).with_columns(**calendar(shop.timezone))
+    return with_history(shop, at_event(shop, rows), length=length).with_columns(**calendar(shop.timezone))
 
 
 def ad_click(shop: Shop, rows: pl.DataFrame, horizon: timedelta) -> tuple[pl.Expr, pl.Expr]:

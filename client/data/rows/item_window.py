@@ -8,7 +8,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from .calendar import calendar
-from .shop import ITEM_FACTS, Shop
+from .shop import Shop, with_facts
 from .trailing import with_trailing
 
 STEP = timedelta(days=14)
@@ -30,14 +30,12 @@ def item_windows(shop: Shop, *, length: int) -> pl.DataFrame:
     """
     lines = _Lines(shop.lines)
     rows = pl.concat([_empty(), *(_window(lines, moment) for moment in reference_dates(shop))])
-    rows = rows.with_columns(item_id=lines.names.gather(rows["item"]))
-    rows = with_trailing(shop, rows).with_columns(
+    rows = with_facts(shop, rows.with_columns(item_id=lines.names.gather(rows["item"])))
+    return with_trailing(shop, rows).with_columns(
         **calendar(shop.timezone),
         trailing_orders_28d=pl.col("units_28d").sum().over("time"),
         unit="item " + pl.col("item_id"),
     )
-    facts = shop.lines.unique("item_id", keep="first").select("item_id", *ITEM_FACTS)
-    return rows.join(facts, on="item_id", how="left", maintain_order="left")
 
 
 def units(shop: Shop, rows: pl.DataFrame, horizon: timedelta) -> tuple[pl.Expr, pl.Expr]:
@@ -75,9 +73,10 @@ class _Lines:
 
     def __init__(self, lines: pl.DataFrame) -> None:
         self.names = lines["item_id"].unique(maintain_order=True)
-        positions = pl.Series(np.arange(len(self.names)))
-        codes = lines["item_id"].replace_strict(self.names, positions, return_dtype=pl.Int64)
-        self.codes: NDArray[np.int64] = codes.to_numpy()
+        words = self.names.to_physical().to_numpy()
+        position = np.zeros(int(words.max(initial=0)) + 1, np.int32)
+        position[words] = np.arange(len(words))
+        self.codes: NDArray[np.int32] = position[lines["item_id"].to_physical().to_numpy()]
         self.times: NDArray[np.datetime64] = lines["order_ts"].dt.replace_time_zone(None).to_numpy()
         self.quantity: NDArray[np.float64] = lines["quantity"].to_numpy()
         self.price: NDArray[np.float64] = lines["unit_price"].to_numpy()

@@ -2,28 +2,31 @@
 
 from datetime import timedelta
 
+import numpy as np
 import polars as pl
 
 from .calendar import calendar
 from .history import with_history
-from .shop import Shop
+from .shop import BAD, Shop, with_facts
 from .trailing import with_trailing
 
-_BAD = 3
-"""So many stars or fewer make a bad review."""
+EVERYTHING = slice(None)
 
 
-def purchases(shop: Shop, *, length: int) -> pl.DataFrame:
+def purchases(shop: Shop, *, length: int, part: slice = EVERYTHING) -> pl.DataFrame:
     """Return one row per order, with everything known when it was placed.
 
-    Item columns describe the order's first line; `price` is that line's unit price.
+    Item columns describe the order's first line; `price` is that line's unit price; `position` is that of
+    the order in `shop.orders`.
 
     Args:
         shop: The shop.
         length: Longest history.
+        part: Of which orders.
     """
-    rows = with_history(shop, with_trailing(shop, shop.orders), length=length)
-    return rows.with_columns(
+    positions = pl.Series("position", np.arange(len(shop.orders))[part])
+    rows = with_facts(shop, shop.orders[part].with_columns(positions))
+    return with_history(shop, with_trailing(shop, rows), length=length).with_columns(
         **calendar(shop.timezone),
         price="unit_price",
         same_region=(pl.col("region") == pl.col("merchant_region")).cast(pl.Float64),
@@ -32,15 +35,16 @@ def purchases(shop: Shop, *, length: int) -> pl.DataFrame:
     )
 
 
-def deliveries(shop: Shop, *, length: int) -> pl.DataFrame:
+def deliveries(shop: Shop, *, length: int, part: slice = EVERYTHING) -> pl.DataFrame:
     """Return one row per delivered order; its time, and so its part of the split, stays that of the order."""
-    rows = purchases(shop, length=length).filter(pl.col("delivered_ts").is_not_null())
+    rows = purchases(shop, length=length, part=part).filter(pl.col("delivered_ts").is_not_null())
     return rows.with_columns(delay_days=pl.col("delivery_days") - pl.col("promised_days"))
 
 
 def will_rebuy(shop: Shop, rows: pl.DataFrame, horizon: timedelta) -> tuple[pl.Expr, pl.Expr]:
     """1 where the shopper orders again within the horizon; missing for guests and beyond the export's end."""
-    later = pl.col("order_ts").shift(-1).over("shopper")
+    following = shop.orders_by_shopper.following(rows["shopper"], rows["position"])
+    later = pl.lit(shop.orders["order_ts"].gather(following))
     again = (later - pl.col("order_ts")) <= horizon
     observed = pl.col("shopper").is_not_null() & (pl.col("time") + horizon <= shop.end)
     label = pl.when(observed).then(again.fill_null(False).cast(pl.Float64))
@@ -59,7 +63,7 @@ def late(shop: Shop, rows: pl.DataFrame, horizon: timedelta) -> tuple[pl.Expr, p
 
 def bad_review(shop: Shop, rows: pl.DataFrame, horizon: timedelta) -> tuple[pl.Expr, pl.Expr]:
     """1 where the review has 3 stars or fewer, missing where none is written."""
-    return (pl.col("review_score") <= _BAD).cast(pl.Float64), pl.col("review_known")
+    return (pl.col("review_score") <= BAD).cast(pl.Float64), pl.col("review_known")
 
 
 def returned(shop: Shop, rows: pl.DataFrame, horizon: timedelta) -> tuple[pl.Expr, pl.Expr]:

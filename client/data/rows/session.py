@@ -8,6 +8,7 @@ from .calendar import calendar
 from .events import at_event, owned
 from .history import with_history
 from .shop import Shop
+from .shoppers import ByShopper
 
 SILENCE = timedelta(minutes=30)
 """So long after its last event a session is over."""
@@ -45,19 +46,8 @@ def session_purchase(shop: Shop, rows: pl.DataFrame, horizon: timedelta) -> tupl
 
 def _earlier_events(events: pl.DataFrame, rows: pl.DataFrame, kind: str) -> pl.Series:
     """Number of a shopper's events of a kind in the days before each row; null for a guest."""
-    of_kind = events.filter((pl.col("event_type") == kind) & pl.col("shopper").is_not_null())
-    asked = rows.select("shopper", "time").with_row_index("row")
-    counted = (
-        asked.filter(pl.col("shopper").is_not_null())
-        .sort("time")
-        .join(of_kind.select("shopper", "event_ts"), on="shopper")
-        .filter(
-            (pl.col("event_ts") < pl.col("time"))
-            & (pl.col("event_ts") >= pl.col("time") - timedelta(days=BROWSING_DAYS))
-        )
-        .group_by("row")
-        .len("count")
-    )
-    found = asked.join(counted, on="row", how="left", maintain_order="left")
-    known = pl.col("shopper").is_not_null()
-    return found.select(pl.when(known).then(pl.col("count").fill_null(0)).cast(pl.Float64)).to_series()
+    of_kind = ByShopper.of(events.filter(pl.col("event_type") == kind), "event_ts")
+    _, now = of_kind.before(rows["shopper"], rows["time"])
+    _, then = of_kind.before(rows["shopper"], rows["time"] - timedelta(days=BROWSING_DAYS))
+    known = rows["shopper"].is_not_null()
+    return pl.select(pl.when(known).then(pl.Series(now - then)).cast(pl.Float64)).to_series()

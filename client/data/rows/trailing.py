@@ -1,10 +1,6 @@
 """How the shop has been doing lately, seen from a moment: only outcomes known strictly before it count."""
 
-from datetime import timedelta
-
-import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from .shop import Shop
 
@@ -22,12 +18,10 @@ def with_trailing(shop: Shop, rows: pl.DataFrame) -> pl.DataFrame:
     reviews of the last 90 days with 3 stars or fewer, (bad + 10 * 0.22) / (n + 10).
     `trailing_orders_28d` counts orders.
     """
-    orders, at = shop.orders, rows["time"]
-    delivered = orders.select("delivered_ts", pl.col("delivery_days").log1p()).drop_nulls()
-    log_days, deliveries = within(delivered["delivered_ts"], delivered["delivery_days"], at, _DELIVERY_DAYS)
-    reviewed = orders.select("review_known", (pl.col("review_score") <= 3).cast(pl.Float64)).drop_nulls()
-    bad, reviews = within(reviewed["review_known"], reviewed["review_score"], at, _REVIEW_DAYS)
-    _, placed = within(orders["order_ts"], pl.repeat(1.0, len(orders), eager=True), at, _ORDER_DAYS)
+    at = rows["time"]
+    log_days, deliveries = shop.deliveries.within(at, _DELIVERY_DAYS)
+    bad, reviews = shop.reviews.within(at, _REVIEW_DAYS)
+    _, placed = shop.placements.within(at, _ORDER_DAYS)
     return rows.with_columns(
         trailing_delivery_days=pl.Series(
             (log_days + _DELIVERY_STRENGTH * _USUAL_LOG_DAYS) / (deliveries + _DELIVERY_STRENGTH)
@@ -38,27 +32,3 @@ def with_trailing(shop: Shop, rows: pl.DataFrame) -> pl.DataFrame:
         ),
         trailing_orders_28d=pl.Series(placed),
     )
-
-
-def within(
-    times: pl.Series, values: pl.Series, at: pl.Series, days: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return sum and number of the values with at - days <= time < at, for every moment of `at`.
-
-    Args:
-        times: When each value became known, any order.
-        values: As many numbers.
-        at: Moments.
-        days: Length of the window.
-
-    >>> from datetime import datetime
-    >>> day = lambda n: datetime(2024, 1, n)
-    >>> within(pl.Series([day(1), day(2)]), pl.Series([1.0, 5.0]), pl.Series([day(2), day(3)]), 1)
-    (array([1., 5.]), array([1., 1.]))
-    """
-    order = times.arg_sort()
-    sums = np.concatenate([[0.0], np.cumsum(values.gather(order).to_numpy())])
-    known = times.gather(order)
-    last = known.search_sorted(at, side="left").to_numpy()
-    first = known.search_sorted(at - timedelta(days=days), side="left").to_numpy()
-    return sums[last] - sums[first], (last - first).astype(np.float64)

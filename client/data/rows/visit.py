@@ -4,13 +4,13 @@ from datetime import timedelta
 
 import polars as pl
 
-from .purchase import purchases
+from .purchase import EVERYTHING, purchases
 from .shop import Shop
 
 
-def visits(shop: Shop, *, length: int) -> pl.DataFrame:
+def visits(shop: Shop, *, length: int, part: slice = EVERYTHING) -> pl.DataFrame:
     """Return one row per order; what the order holds is left to the labels (`library.ROW_KINDS`)."""
-    return purchases(shop, length=length)
+    return purchases(shop, length=length, part=part)
 
 
 def order_value(shop: Shop, rows: pl.DataFrame, horizon: timedelta) -> tuple[pl.Expr, pl.Expr]:
