@@ -20,7 +20,7 @@ from shared_model.parameters import load, take, to_arrays
 from shared_model.protocol import Refusal, SharedArrays, TrainInstruction, digest, problem_with
 
 from . import acceptance, floors, serving_heads
-from .alone import linear_model
+from .alone import linear_model, untrained_linear_model
 from .config import MerchantConfig, load_merchant
 from .data.dataset import Dataset, prepare
 from .data.examples import Split
@@ -152,11 +152,12 @@ class Merchant:
             task: acceptance.accept(task, self.dataset, model, alone, self.config.serve.accept)
             for task in self.dataset.tasks
         }
-        own = [f"heads.{t}.own.{part}" for t in self.dataset.tasks for part in ("weight", "bias")]
+        chosen_alone = [task for task, a in accepted.items() if a.choice == "alone"]
         state = ServingState(
             fingerprint=self.federation.fingerprint,
             shared=take(model, [*model.shared_parameters(), *local]),
-            heads=take(model, own),
+            heads=take(model, _own_parts(self.dataset.tasks)),
+            alone=take(alone, _own_parts(chosen_alone)),
             choices={task: a.choice for task, a in accepted.items()},
             catalogues=self._catalogues,
         )
@@ -192,9 +193,8 @@ class Merchant:
         choice, outdated = state.choices[task], task in self._outdated(state.catalogues)
         if choice == "floor" or outdated:
             return floors.bought_before(self.dataset, task, rows)
-        if choice == "alone":
-            return logits_of(linear_model(self.federation, self.dataset), self.dataset, task, rows)
-        return logits_of(self._model_of(state), self.dataset, task, rows)
+        model = self._alone_of(state) if choice == "alone" else self._model_of(state)
+        return logits_of(model, self.dataset, task, rows)
 
     def federated_model(self) -> MultiTaskModel:
         """Return the adopted model with its serving heads, whatever is served.
@@ -295,6 +295,12 @@ class Merchant:
         load(model, self._fitting({**state.shared, **state.heads}, state.catalogues))
         return model
 
+    def _alone_of(self, state: ServingState) -> MultiTaskModel:
+        """Return the linear model that was accepted, not one fitted again: the shop may have new rows now."""
+        model = untrained_linear_model(self.federation, self.dataset)
+        load(model, state.alone)
+        return model
+
     def _stream(self, purpose: str, number: int) -> torch.Generator:
         """Return a generator of its own for one purpose; from the system where no seed was given."""
         generator = torch.Generator()
@@ -310,6 +316,10 @@ def _repeated(last: RoundState, instruction: TrainInstruction) -> SharedArrays:
     if last.digest != instruction.digest:
         raise Refused(Refusal.CONFLICT, f"round {last.round} was already answered for other arrays")
     return {name: tensor.numpy() for name, tensor in last.reply.items()}
+
+
+def _own_parts(tasks: Iterable[str]) -> list[str]:
+    return [f"heads.{task}.own.{part}" for task in tasks for part in ("weight", "bias")]
 
 
 def _in_a_head(parameter: str) -> bool:

@@ -57,6 +57,7 @@ class ServingState:
         fingerprint: Of the contract it belongs to.
         shared: The released shared parameters, and the local ones outside heads (gates, local tables).
         heads: Serving heads, `heads.<task>.own.weight` and `heads.<task>.own.bias`.
+        alone: The same for the merchant's own linear model, of the tasks for which it is served.
         choices: Per task, what is served: `federated`, `alone` or `floor`.
         catalogues: As in `RoundState`.
     """
@@ -64,6 +65,7 @@ class ServingState:
     fingerprint: str
     shared: Mapping[str, Tensor]
     heads: Mapping[str, Tensor]
+    alone: Mapping[str, Tensor]
     choices: Mapping[str, str]
     catalogues: Mapping[str, str] = field(default_factory=dict)
 
@@ -114,6 +116,7 @@ def load_round(folder: Path, fingerprint: str, lineage: str) -> RoundState | Non
 def save_serving(folder: Path, state: ServingState, *, durable: bool = True) -> None:
     """Replace what is served, wholly or not at all (errors as in `save_round`)."""
     tensors = _prefixed("shared/", state.shared) | _prefixed("heads/", state.heads)
+    tensors |= _prefixed("alone/", state.alone)
     told = _prefixed("serve/", state.choices) | _prefixed("catalogue/", state.catalogues)
     metadata = {"version": VERSION, "fingerprint": state.fingerprint, **told}
     write_tensors(folder / "serving.safetensors", tensors, metadata, durable=durable)
@@ -129,6 +132,7 @@ def load_serving(folder: Path) -> ServingState | None:
         fingerprint=metadata["fingerprint"],
         shared=_under("shared/", tensors),
         heads=_under("heads/", tensors),
+        alone=_under("alone/", tensors),
         choices=_under("serve/", metadata),
         catalogues=_under("catalogue/", metadata),
     )

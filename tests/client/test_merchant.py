@@ -232,6 +232,19 @@ def test_adopting_twice_serves_the_same(tmp_path: Path) -> None:
     assert torch.equal(merchant.serve("bought", rows), first)
 
 
+def test_what_was_accepted_is_served_although_the_shop_has_new_rows(tmp_path: Path) -> None:
+    path, agreement = shops.write(tmp_path)
+    merchant = shops.opened(path, agreement)
+    arrays = shops.start(merchant.federation)
+    arrays["heads.amount.prior.bias"] += 1e4  # a release so bad that the merchant serves its own model
+    accepted = merchant.adopt(shops.instruction(merchant.federation, arrays), arrays)
+    assert accepted["amount"].choice == "alone"
+    rows = merchant.dataset.rows("test", task="amount")
+    before = merchant.serve("amount", rows)
+    shops.examples().with_columns(pl.col("amount") * 3).write_parquet(tmp_path / "examples.parquet")
+    assert torch.equal(shops.opened(path, agreement).serve("amount", rows), before)
+
+
 def test_serving_before_adoption_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="join a federation first"):
         shops.merchant(tmp_path).evaluate()
