@@ -30,7 +30,7 @@ from .federated import Site
 from .market import Market
 from .scores import Scores, averaged, merged
 from .seeds import generator
-from .summary import summarise
+from .summary import ALL, summarise
 from .targets import Measured, checked
 
 Progress = Callable[[str, int, int], None]
@@ -121,6 +121,7 @@ def _prepared(request: Request, progress: Progress) -> _Bench:
     contract = _copied_contract(folder / experiment.experiment.contract, request.out)
     federation = schema.load_federation(contract)
     market = read(experiment.market, folder)
+    _check_names(request.experiment, experiment, market, federation)
     progress("merchants' files", 0, 1)
     written = partition.write(market, request.out / "merchants")
     progress("merchants' files", 1, 1)
@@ -140,6 +141,19 @@ def _prepared(request: Request, progress: Progress) -> _Bench:
         out=request.out,
         progress=progress,
     )
+
+
+def _check_names(file: Path, experiment: Experiment, market: Market, federation: schema.Federation) -> None:
+    """Refuse names of merchants, tasks and groups that do not exist, before hours are spent on them."""
+    groups = {ALL, *(tables.group or tables.tier for tables in market.merchants.values())}
+    asked = [
+        ("experiment.newcomers", name, list(market.merchants)) for name in experiment.experiment.newcomers
+    ]
+    asked += [(f"target.{t.id}.task", t.task, list(federation.tasks)) for t in experiment.target if t.task]
+    asked += [(f"target.{t.id}.group", t.group, sorted(groups)) for t in experiment.target]
+    for key, name, known in asked:
+        if name not in known:
+            raise ConfigError(file, key, name, f"one of {', '.join(known)}")
 
 
 def _copied_contract(original: Path, out: Path) -> Path:
@@ -239,10 +253,6 @@ def _newcomers(bench: _Bench, tasks: tuple[results.Task, ...], methods: Methods)
     names = bench.experiment.experiment.newcomers
     if not names:
         return ()
-    for name in names:
-        if name not in bench.datasets:
-            allowed = f"names of merchants: {', '.join(bench.datasets)}"
-            raise ConfigError("the experiment", "experiment.newcomers", name, allowed)
     seed = bench.experiment.experiment.seeds[0]
     planned = bench.federation.federation.rounds
     arrays = bench.train(
