@@ -96,6 +96,8 @@ def answer(result: Result) -> str:
 
 def sentence(task: Task, summary: Summary) -> str:
     """Return what federating did for one task, over the merchants of one group."""
+    if summary.low == summary.high == 0:
+        return f"On {spoken(task.name)} every merchant is served what it would be served alone."
     change = (
         "the average gain cannot be computed"
         if summary.gain_percent is None

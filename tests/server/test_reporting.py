@@ -108,6 +108,14 @@ def test_a_recall_that_falls_is_told_as_lower():
     assert "on average 4.0 % lower" in wording.sentence(ITEM, summary("next_item", gain_percent=-4.0))
 
 
+def test_a_task_served_as_alone_everywhere_is_said_to_be_the_same():
+    served = summary("next_item", gain=0.0, gain_percent=0.0, low=0.0, high=0.0, wins=0)
+    assert (
+        wording.sentence(ITEM, served)
+        == "On next item every merchant is served what it would be served alone."
+    )
+
+
 def test_a_gain_without_a_metric_alone_has_no_percentage():
     assert wording.relative(0.1, 0.0) is None
     assert wording.relative(0.1, -0.5) == 20.0
