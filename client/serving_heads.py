@@ -72,16 +72,19 @@ def put(model: MultiTaskModel, task: str, head: ServingHead) -> None:
 def _problem(
     model: MultiTaskModel, dataset: Examples, task: str, rows: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Inputs with a column of ones (B, D + 1), offset (B, O) and labels of the rows, in float64."""
+    """Inputs with a column of ones (B, D + 1), offset and labels of the rows, in float64.
+
+    The offset has shape (B, O), or (1, O) where there is no prior: a catalogue has many outputs.
+    """
     parts: list[tuple[Tensor, Tensor, Tensor]] = []
     head = model.head(task)
     for chunk in torch.split(rows, _CHUNK):
         batch = dataset.batch(chunk, [task])
         z = model.represent(batch)[task]
-        offset = head(z, own=False) + head.start
+        offset = head(z if head.uses_prior else z[:1], own=False) + head.start
         parts.append((torch.cat([z, torch.ones(len(chunk), 1)], -1), offset, batch.labels[task]))
     z, offset, labels = (torch.cat(part).double() for part in zip(*parts, strict=True))
-    return z, offset, labels
+    return z, offset if head.uses_prior else offset[:1], labels
 
 
 def _ridge(spec: schema.Task, z: Tensor, offset: Tensor, labels: Tensor, penalty: float) -> Tensor:
@@ -92,7 +95,10 @@ def _ridge(spec: schema.Task, z: Tensor, offset: Tensor, labels: Tensor, penalty
 
 
 def _newton_like(spec: schema.Task, z: Tensor, offset: Tensor, labels: Tensor, penalty: float) -> Tensor:
-    """L-BFGS on the convex objective, divided by the number of rows; shape (O, D + 1)."""
+    """L-BFGS on the convex objective, divided by the number of rows; shape (O, D + 1).
+
+    Logits exist for one chunk of rows at a time, so memory does not grow with rows times outputs.
+    """
     solution = torch.zeros(offset.shape[1], z.shape[1], dtype=z.dtype, requires_grad=True)
     optimizer = torch.optim.LBFGS(
         [solution], max_iter=200, tolerance_grad=1e-7, tolerance_change=1e-10, line_search_fn="strong_wolfe"
@@ -100,10 +106,15 @@ def _newton_like(spec: schema.Task, z: Tensor, offset: Tensor, labels: Tensor, p
 
     def objective() -> Tensor:
         optimizer.zero_grad()
-        losses = row_losses(spec, offset + z @ solution.T, labels).value
-        value = (losses.sum() + 0.5 * penalty * solution.square().sum()) / len(z)
+        value = 0.5 * penalty / len(z) * solution.square().sum()
         value.backward()  # type: ignore[no-untyped-call]
-        return value
+        for first in range(0, len(z), _CHUNK):
+            here = slice(first, first + _CHUNK)
+            known = offset[here] if len(offset) > 1 else offset
+            part = row_losses(spec, known + z[here] @ solution.T, labels[here]).value.sum() / len(z)
+            part.backward()  # type: ignore[no-untyped-call]
+            value = value + part
+        return value.detach()
 
     optimizer.step(objective)  # type: ignore[no-untyped-call]
     return solution.detach()

@@ -42,6 +42,15 @@ def test_a_binary_head_minimises_the_penalised_logistic_loss(tmp_path: Path) -> 
     np.testing.assert_allclose([*head.weight[0].tolist(), head.bias.item()], expected, rtol=2e-3, atol=1e-4)
 
 
+def test_rows_in_many_chunks_give_the_same_head(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    merchant = shops.merchant(tmp_path)
+    model = untrained_linear_model(merchant.federation, merchant.dataset)
+    whole = serving_heads.fit(model, merchant.dataset, "bought", penalty=7.0)
+    monkeypatch.setattr(serving_heads, "_CHUNK", 7)
+    chunked = serving_heads.fit(model, merchant.dataset, "bought", penalty=7.0)
+    torch.testing.assert_close(chunked.weight, whole.weight, rtol=1e-5, atol=1e-6)
+
+
 def test_an_infinite_pull_leaves_the_prior_as_it_is(tmp_path: Path) -> None:
     merchant = shops.merchant(tmp_path)
     model = untrained_linear_model(merchant.federation, merchant.dataset)
