@@ -26,7 +26,7 @@ from shared_model.errors import DataError
 from shared_model.schema import Federation
 
 from . import meta, shop, table
-from .arrays import Array, GrowingFolder, chunks, load, save
+from .arrays import CHUNK, Array, GrowingFolder, chunks, load, save
 from .catalogue import Catalogue, catalogue
 from .draft import HASHED, Draft, plain_times
 from .encoding import item_hashes
@@ -156,38 +156,52 @@ def _finish(
         train = load(folder, "part") == PARTS.index("train")
         chosen = catalogue(hashes, train=train, max_items=draft.max_items(name))
         bought = purchases or _Purchases(units=hashed, times=times, items=hashes)
-        _write_catalogue(folder, name, chosen, hashes, _ordered(bought, units, chosen))
+        _write_catalogue(folder, name, chosen, hashes)
+        _write_bought(folder, name, bought, units, chosen)
         (folder / f"{HASHED}.{name}.npy").unlink()
         catalogues[name] = tuple(items[int(h)] for h in chosen.hashes)
     (folder / f"{HASHED}.npy").unlink()
     return _without_unlabelled(draft, wanted), catalogues
 
 
-def _ordered(bought: _Purchases, units: NDArray[np.uint64], chosen: Catalogue) -> dict[str, Array]:
-    """The purchases of catalogue items by known units, in the order of unit and time."""
-    found = [_known(bought, part, units, chosen) for part in chunks(len(bought.units))]
-    columns = {name: np.concatenate([part.pop(name) for part in found]) for name in ("unit", "time", "item")}
-    order = np.lexsort((columns["time"], columns["unit"]))
-    return {name: column[order] for name, column in columns.items()}
+def _write_bought(
+    folder: Path, name: str, bought: _Purchases, units: NDArray[np.uint64], chosen: Catalogue
+) -> None:
+    """Write the purchases of catalogue items by known units, in the order of unit and time.
+
+    Units are numbered in the order of their hashes, so it is done for one range of hashes after the other.
+    """
+    ranges = np.array_split(units, min(len(bought.units) // CHUNK + 1, len(units)))
+    first = 0
+    with GrowingFolder(folder) as written:
+        for here in ranges:
+            found = [_known(bought, part, here, chosen) for part in chunks(len(bought.units))]
+            columns = {column: np.concatenate([part[column] for part in found]) for column in _BOUGHT}
+            order = np.lexsort((columns["time"], columns["unit"]))
+            columns["unit"] += first
+            written.append({f"bought.{name}.{column}": columns[column][order] for column in _BOUGHT})
+            first += len(here)
+
+
+_BOUGHT = ("unit", "time", "item")
 
 
 def _known(bought: _Purchases, part: slice, units: NDArray[np.uint64], chosen: Catalogue) -> dict[str, Array]:
-    times, items = bought.times[part], chosen.positions(bought.items[part])
-    owner = np.minimum(np.searchsorted(units, bought.units[part]), len(units) - 1)
-    kept = (items >= 0) & (units[owner] == bought.units[part]) & ~np.isnat(times)
+    """Of a part of the purchases those of catalogue items by `units` (ascending), as numbers."""
+    theirs = np.flatnonzero((bought.units[part] >= units[0]) & (bought.units[part] <= units[-1]))
+    owner = np.searchsorted(units, bought.units[part][theirs])
+    times, items = bought.times[part][theirs], chosen.positions(bought.items[part][theirs])
+    kept = (items >= 0) & (units[owner] == bought.units[part][theirs]) & ~np.isnat(times)
     return {"unit": owner[kept], "time": times[kept], "item": items[kept]}
 
 
-def _write_catalogue(
-    folder: Path, name: str, chosen: Catalogue, hashes: NDArray[np.uint64], bought: Mapping[str, Array]
-) -> None:
+def _write_catalogue(folder: Path, name: str, chosen: Catalogue, hashes: NDArray[np.uint64]) -> None:
     with GrowingFolder(folder) as labels:
         for part in chunks(len(hashes)):
             positions = chosen.positions(hashes[part])
             there = (positions >= 0) & (hashes[part] != 0)
             labels.append({f"labels.{name}": np.where(there, positions, np.nan).astype(np.float32)})
     save(folder, {f"sold.{name}": chosen.sold})
-    save(folder, {f"bought.{name}.{column}": values for column, values in bought.items()})
 
 
 def _without_unlabelled(draft: Draft, wanted: Mapping[str, TaskStatus]) -> dict[str, TaskStatus]:

@@ -148,21 +148,38 @@ def lines_and_orders(lines: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 def _summed(lines: pl.DataFrame) -> pl.DataFrame:
     """Per order the position of its first line, and what concerns all its lines."""
-    numbered = lines.with_columns(pl.int_range(pl.len(), dtype=pl.UInt32).alias("first"))
-    return (
-        numbered.group_by("order_id", maintain_order=True)
-        .agg(
-            pl.col("first").first(),
-            pl.len().cast(pl.Float64).alias("lines"),
-            pl.col("quantity").sum(),
-            (pl.col("quantity") * pl.col("unit_price")).sum().alias("value"),
-            pl.col("review_score").drop_nulls().first(),
-            pl.col("review_ts").min(),
-            pl.col("returned").cast(pl.Boolean).any(ignore_nulls=False),
-            pl.col("return_ts").min(),
-        )
-        .drop("order_id")
+    read = ("quantity", "unit_price", "review_score", "review_ts", "returned", "return_ts")
+    numbered = lines.select(
+        order_numbers(lines["order_id"]), pl.int_range(pl.len(), dtype=pl.UInt32).alias("first"), *read
     )
+    grouped = numbered.sort("order", maintain_order=True).group_by("order", maintain_order=True)
+    return grouped.agg(
+        pl.col("first").first(),
+        pl.len().cast(pl.Float64).alias("lines"),
+        pl.col("quantity").sum(),
+        (pl.col("quantity") * pl.col("unit_price")).sum().alias("value"),
+        pl.col("review_score").drop_nulls().first(),
+        pl.col("review_ts").min(),
+        pl.col("returned").cast(pl.Boolean).any(ignore_nulls=False),
+        pl.col("return_ts").min(),
+    ).drop("order")
+
+
+def order_numbers(ids: pl.Series) -> pl.Series:
+    """Return the number of each line's order, in the order of the orders' first lines, ascending if possible.
+
+    The lines of an order mostly follow each other, so only the first of each such run is looked up.
+
+    >>> order_numbers(pl.Series([7, 7, 3, 7, 5])).to_list()
+    [0, 0, 1, 0, 2]
+    """
+    values = ids.to_numpy()
+    starts = np.flatnonzero(np.concatenate([[True], values[1:] != values[:-1]])[: len(values)])
+    _, first, place = np.unique(values[starts], return_index=True, return_inverse=True)
+    number = np.empty(len(first), np.uint32)
+    number[np.argsort(first)] = np.arange(len(first))
+    numbers = pl.Series("order", np.repeat(number[place], np.diff(starts, append=len(values))))
+    return numbers.set_sorted() if numbers.is_sorted() else numbers
 
 
 def _with_outcomes(orders: pl.DataFrame) -> pl.DataFrame:

@@ -372,6 +372,23 @@ def test_nothing_usable_is_an_error_that_says_what_was_left_out(tmp_path: Path) 
         load(tmp_path, [order(0, status="cancelled")])
 
 
+# --- size ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["purchase", "delivery", "visit"])
+def test_rows_made_a_slice_at_a_time_are_the_rows_made_in_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    orders = [order(day, customer_id=["ann", "bob", None][day % 3]) for day in range(10)]
+    data = load(tmp_path, orders)
+    tasks = {name: task for name, task in ALL.tasks.items() if TASKS[task.library].rows == kind}
+    (whole,) = shop.rows(data, tasks, ALL)
+    monkeypatch.setattr(shop, "PIECE_ROWS", 3)
+    parts = [made.frame for made in shop.rows(data, tasks, ALL)]
+    assert len(parts) == 4
+    assert pl.concat(parts).equals(whole.frame)
+
+
 # --- leaks --------------------------------------------------------------------------------------------
 
 _DAYS = st.integers(0, 120)

@@ -145,3 +145,13 @@ def test_a_server_that_does_not_answer_leaks_no_password(
         read(f"postgresql+psycopg://shop:${{SHOP_PASSWORD}}@/shop?host={tmp_path}", "select 1")
     assert "hunter" not in str(caught.value) + caplog.text
     assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.parquet"])
+def test_only_what_is_asked_for_is_read(tmp_path: Path, name: str) -> None:
+    frame = pl.DataFrame({"a": ["1", "2", "3"], "b": ["x", "y", "z"]})
+    (frame.write_csv if name.endswith("csv") else frame.write_parquet)(tmp_path / name)
+    made = list(
+        pieces(str(tmp_path / name), rows=2, select=lambda source, columns: {"c": pl.col(columns[0])})
+    )
+    assert pl.concat([piece.frame for piece in made]).to_dict(as_series=False) == {"c": ["1", "2", "3"]}

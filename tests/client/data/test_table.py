@@ -1,7 +1,5 @@
 """A ready table: one row per example, whatever its size."""
 
-import subprocess
-import sys
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,7 +9,7 @@ import polars as pl
 import pytest
 import torch
 
-from client.data import sources
+from client.data import arrays, build, sources
 from shared_model.errors import DataError
 from tests.client.exports import CATEGORY, NUMERIC, contract, dataset, write_table
 
@@ -165,38 +163,22 @@ def test_a_table_in_pieces_is_the_table_in_one(tmp_path: Path, monkeypatch: pyte
     assert (whole.unit == parts.unit).all()
 
 
-_ENCODE = """
-import resource, sys
-from pathlib import Path
-from tests.client.data.test_table import WIDE
-from tests.client.exports import dataset
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-made = dataset(Path(sys.argv[1]), WIDE)
-after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print(len(made), before * 1024, after * 1024)
-"""
-WIDE = contract(
-    features={f"x{n}": NUMERIC for n in range(40)} | {"category": CATEGORY},
-    tasks={"bought": {"kind": "binary"}},
-)
-
-
-@pytest.mark.slow
-def test_a_table_much_larger_than_memory_is_encoded_piece_by_piece(tmp_path: Path) -> None:
-    rows, chunk = 2_000_000, 200_000  # 2 million rows of 40 float64: 640 MB
-    generator = np.random.default_rng(0)
-    chunks = (
-        pl.DataFrame({f"x{n}": generator.normal(size=chunk) for n in range(40)}).with_columns(
-            y=pl.Series(generator.integers(0, 2, chunk)), category=pl.Series(generator.integers(0, 50, chunk))
-        )
-        for _ in range(rows // chunk)
-    )
-    path = write_table(tmp_path, table(1), labels=LABELS)
-    (tmp_path / "parts").mkdir()
-    for number, frame in enumerate(chunks):
-        frame.write_parquet(tmp_path / "parts" / f"{number}.parquet")
-    pl.scan_parquet(tmp_path / "parts").sink_parquet(tmp_path / "examples.parquet")
-    done = subprocess.run([sys.executable, "-c", _ENCODE, path], capture_output=True, text=True, check=True)
-    made, before, after = map(int, done.stdout.split())
-    assert made == rows
-    assert after - before < 350e6
+def test_arrays_worked_on_in_parts_are_the_arrays_in_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    item = {"kind": "retrieval", "max_items": 5}
+    chosen = contract(tasks={"item": item})
+    frame = table(400, who=[f"c{n % 30}" for n in range(400)], item=[f"i{n * n % 11}" for n in range(400)])
+    names = {"unit": "who", "labels": {"item": "item"}}
+    days = [datetime(2024, 1, 1) + timedelta(hours=n * 7 % 400) for n in range(400)]
+    frame = frame.with_columns(t=pl.Series(days))
+    split = {"validation_from": "2024-01-10", "test_from": "2024-01-13"}
+    whole = dataset(write_table(tmp_path / "whole", frame, time="t", split=split, **names), chosen)
+    monkeypatch.setattr(arrays, "CHUNK", 7)
+    monkeypatch.setattr(build, "CHUNK", 7)
+    parts = dataset(write_table(tmp_path / "parts", frame, time="t", split=split, **names), chosen)
+    assert parts.catalogues == whole.catalogues
+    assert len(whole.catalogues["item"]) == 5
+    for one, other in zip(parts.purchases("item"), whole.purchases("item"), strict=True):
+        assert (one == other).all()
+    assert (parts.unit == whole.unit).all()
