@@ -2,8 +2,11 @@
 
 from collections.abc import Callable
 
-from . import overhead
+from . import encoding, overhead
 from .report import Result
 
-BENCHMARKS: dict[str, Callable[[], list[Result]]] = {"overhead": overhead.run}
+BENCHMARKS: dict[str, Callable[[], list[Result]]] = {
+    "overhead": overhead.run,
+    "encoding": encoding.run,
+}
 """Name -> the function that measures."""

@@ -5,7 +5,6 @@ the arrays and packing them again, checking the reply, adding it up; and, shared
 the digest, the server step and a durable checkpoint and journal. Not inside: training, a network.
 """
 
-import resource
 import subprocess
 import sys
 import tempfile
@@ -27,6 +26,7 @@ from shared_model.protocol import TrainInstruction, TrainReport
 from shared_model.schema import Federation, parse_federation
 from simulations.in_process import InProcessGrid
 
+from .memory import peak_bytes
 from .report import Result
 
 _SMALL, _LARGE = 1_000, 1_000_000
@@ -122,13 +122,4 @@ def _idle() -> ClientApp:
 def print_peak(merchants: int, parameters: int) -> None:
     """Train two rounds and print this process's largest resident set in bytes."""
     train_idle(merchants=merchants, parameters=parameters, rounds=2)
-    sys.stdout.write(f"{1024 * _peak_kilobytes()}\n")
-
-
-def _peak_kilobytes() -> int:
-    """Return this program's own peak: what `getrusage` says on Linux includes the process that started it."""
-    status = Path("/proc/self/status")
-    if not status.exists():
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    lines = status.read_text(encoding="ascii", errors="replace").splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+    sys.stdout.write(f"{peak_bytes()}\n")

@@ -4,7 +4,9 @@ import json
 import pytest
 from rich.console import Console
 
-from simulations.benchmarks import BENCHMARKS, overhead, report
+from client.config import load_merchant
+from client.data.dataset import prepare
+from simulations.benchmarks import BENCHMARKS, encoding, exports, overhead, report
 from simulations.benchmarks.report import Result
 
 FAST = Result(id="overhead.small_ms", value=0.5, unit="ms", target=1.0)
@@ -39,10 +41,32 @@ def test_a_round_of_idle_merchants_takes_time():
     assert 0 < overhead.message_milliseconds(merchants=2, parameters=10, rounds=3) < 1000
 
 
-def test_overhead_is_in_the_table():
-    assert BENCHMARKS["overhead"] is overhead.run
+def test_every_benchmark_is_in_the_table():
+    assert {"overhead": overhead.run, "encoding": encoding.run}.items() <= BENCHMARKS.items()
+
+
+@pytest.mark.parametrize(("way", "examples"), [("table", 1000), ("shop", 500)])
+def test_a_generated_export_is_one_that_a_merchant_could_use(tmp_path, way, examples):
+    exports.write_export(way, tmp_path / way, rows=1000)
+    contract = exports.agreement(way)
+    made = prepare(load_merchant(tmp_path / way / "merchant.toml", contract), contract)
+    assert set(made.tasks) == set(contract.tasks)
+    assert (made.kind == 0).sum() == examples  # two lines make one order
 
 
 @pytest.mark.slow
 def test_memory_does_not_grow_with_merchants():
     assert overhead.peak_memory(merchants=100) < 1.1 * overhead.peak_memory(merchants=5)
+
+
+@pytest.mark.slow
+def test_the_memory_of_a_ready_table_does_not_grow_with_its_file():
+    small, big = encoding.encode("table", rows=400_000), encoding.encode("table", rows=1_200_000)
+    assert big.file > 2.9 * small.file
+    assert big.growth < 1.3 * small.growth
+
+
+@pytest.mark.slow
+def test_shop_tables_take_less_memory_than_their_file():
+    cost = encoding.encode("shop", rows=1_200_000)
+    assert cost.growth < cost.file
