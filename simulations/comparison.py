@@ -5,17 +5,19 @@ seeds are averaged per row first: an interval says how the difference would vary
 same merchant, not over seeds.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from client.data.dataset import Dataset
+from client.data.examples import Split
 from server.reporting.results import Cell, Task
 from shared_model import schema
 from shared_model.heads import Measure, measure_of
 
-from .scores import Floats, Key, Scores, pooled_score
+from .scores import Floats, Key, Scores
 from .seeds import generator
 from .statistics import Interval, paired_bootstrap, verdict
 
@@ -42,7 +44,8 @@ class Methods:
 def tasks_of(contract: schema.Federation, methods: Methods) -> tuple[Task, ...]:
     """Return every common task with the method that stands for "alone".
 
-    That is the candidate with the best validation score over all merchants' rows, one for all of them.
+    That is the candidate with the best mean metric over merchants' validation rows: one for all merchants,
+    chosen by what the summary reports, every merchant counting once.
     """
     return tuple(
         _task(name, spec, methods) for name, spec in contract.tasks.items() if _candidates(name, methods)
@@ -78,8 +81,11 @@ def _task(name: str, spec: schema.Task, methods: Methods) -> Task:
     measure = measure_of(spec)
     candidates = _candidates(name, methods)
     sign = -1.0 if measure.higher_is_better else 1.0
-    best = min(candidates, key=lambda method: sign * pooled_score(candidates[method], name, "validation"))
-    means = {method: _mean_metric(scores, name, measure) for method, scores in candidates.items()}
+    tried = {
+        method: _mean_metric(scores, name, measure, "validation") for method, scores in candidates.items()
+    }
+    best = min(tried, key=lambda method: math.inf if (m := tried[method]) is None else sign * m)
+    means = {method: _mean_metric(scores, name, measure, "test") for method, scores in candidates.items()}
     return Task(
         name=name,
         kind=spec.kind,
@@ -147,9 +153,10 @@ def _metric(scores: Floats | None, measure: Measure) -> float | None:
     return mean**0.5 if measure.root else mean
 
 
-def _mean_metric(scores: Scores, task: str, measure: Measure) -> float | None:
+def _mean_metric(scores: Scores, task: str, measure: Measure, split: Split) -> float | None:
+    """Mean over merchants of their metric on one split; None where nobody has rows."""
     values = [
-        _metric(rows, measure) for key, rows in scores.items() if (key.task, key.split) == (task, "test")
+        _metric(rows, measure) for key, rows in scores.items() if (key.task, key.split) == (task, split)
     ]
     known = [value for value in values if value is not None]
     return float(np.mean(known)) if known else None

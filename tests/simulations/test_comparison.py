@@ -54,6 +54,15 @@ def test_alone_is_the_candidate_that_is_best_on_validation_whatever_the_test_say
     assert cell("late", methods).gain == pytest.approx(0.4)
 
 
+def test_every_merchant_counts_once_in_that_choice_however_many_rows_it_has() -> None:
+    small, large = "acme", "bruno"
+    steady = scores("late", "validation", [0.3], small) | scores("late", "validation", [0.3] * 100, large)
+    uneven = scores("late", "validation", [0.9], small) | scores("late", "validation", [0.2] * 100, large)
+    tested = scores("late", "test", [0.5] * ROWS)
+    methods = compared(alone={"steady": steady | tested, "uneven": uneven | tested}, federated=tested)
+    assert [task.alone_method for task in tasks_of(CONTRACT, methods)] == ["steady"]
+
+
 def test_an_rmse_is_the_root_of_the_mean_and_the_gain_a_difference_of_roots() -> None:
     alone = scores("days", "validation", [1.0] * ROWS) | scores("days", "test", [4.0, 4.0, 16.0, 16.0])
     methods = compared(alone={"linear": alone}, federated=scores("days", "test", [4.0] * ROWS))
