@@ -32,7 +32,6 @@ def test_where_ray_is_not_installed_the_error_says_how_to_install_it(monkeypatch
 
 
 def test_a_merchant_cannot_occupy_more_processors_than_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("ray")
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     with pytest.raises(ConfigError, match="--cpus is 3; allowed: 1 to 2"):
