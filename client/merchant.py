@@ -19,13 +19,12 @@ from shared_model.model import MultiTaskModel, build
 from shared_model.parameters import load, take, to_arrays
 from shared_model.protocol import Refusal, SharedArrays, TrainInstruction, digest, problem_with
 
-from . import acceptance, floors, serving_heads
-from .alone import linear_model, untrained_linear_model
+from . import acceptance, serving
 from .config import MerchantConfig, load_merchant
 from .data.dataset import Dataset, prepare
 from .data.examples import Split
-from .evaluation import evaluate, logits_of
-from .state import RoundState, ServingState, load_round, load_serving, save_round, save_serving
+from .evaluation import evaluate
+from .state import RoundState, load_round, load_serving, save_round, save_serving
 from .training import trainer_for
 
 
@@ -143,22 +142,13 @@ class Merchant:
         self._check(instruction, arrays)
         model = self._build()
         load(model, {name: torch.from_numpy(array) for name, array in arrays.items()})
-        local = {n: t for n, t in self._local_of(self._stored(instruction)).items() if not _in_a_head(n)}
-        load(model, local)
-        for task in self.dataset.tasks:
-            serving_heads.put(model, task, serving_heads.fit(model, self.dataset, task))
-        alone = linear_model(self.federation, self.dataset)
-        accepted = {
-            task: acceptance.accept(task, self.dataset, model, alone, self.config.serve.accept)
-            for task in self.dataset.tasks
-        }
-        chosen_alone = [task for task, a in accepted.items() if a.choice == "alone"]
-        state = ServingState(
-            fingerprint=self.federation.fingerprint,
-            shared=take(model, [*model.shared_parameters(), *local]),
-            heads=take(model, _own_parts(self.dataset.tasks)),
-            alone=take(alone, _own_parts(chosen_alone)),
-            choices={task: a.choice for task, a in accepted.items()},
+        local = self._local_of(self._stored(instruction))
+        load(model, {name: tensor for name, tensor in local.items() if not name.startswith("heads.")})
+        state, accepted = serving.adopted(
+            model,
+            self.federation,
+            self.dataset,
+            policy=self.config.serve.accept,
             catalogues=self._catalogues,
         )
         save_serving(self.config.state, state)
@@ -174,7 +164,7 @@ class Merchant:
         Raises:
             DataError: Nothing was adopted yet.
         """
-        return evaluate(self.federated_model(), self.dataset, split, own=not prior)
+        return evaluate(self._serving().federated, self.dataset, split, own=not prior)
 
     def serve(self, task: str, rows: Tensor) -> Tensor:
         """Return the served logits of one task for `rows`, shape (B, O): of whichever model was accepted.
@@ -185,24 +175,7 @@ class Merchant:
         Raises:
             DataError: Nothing was adopted yet, or nothing for this task.
         """
-        state = self._served()
-        if task not in state.choices or task not in self.dataset.tasks:
-            raise DataError(
-                f"{self.config.state}: nothing was adopted for the task {task}; adopt the release again."
-            )
-        choice, outdated = state.choices[task], task in self._outdated(state.catalogues)
-        if choice == "floor" or outdated:
-            return floors.bought_before(self.dataset, task, rows)
-        model = self._alone_of(state) if choice == "alone" else self._model_of(state)
-        return logits_of(model, self.dataset, task, rows)
-
-    def federated_model(self) -> MultiTaskModel:
-        """Return the adopted model with its serving heads, whatever is served.
-
-        Raises:
-            DataError: Nothing was adopted yet.
-        """
-        return self._model_of(self._served())
+        return self._serving().logits(task, rows)
 
     def _build(self) -> MultiTaskModel:
         common = self.federation.tasks
@@ -282,24 +255,16 @@ class Merchant:
         """Return the retrieval tasks whose items, or their order, are others than in `catalogues`."""
         return frozenset(task for task, now in self._catalogues.items() if catalogues.get(task) != now)
 
-    def _served(self) -> ServingState:
+    def _serving(self) -> serving.Served:
+        """Return what is served, read anew: another process may have adopted since."""
         state = load_serving(self.config.state)
         if state is None or state.fingerprint != self.federation.fingerprint:
             raise DataError(
                 f"{self.config.state}: no model of this contract was adopted yet; join a federation first."
             )
-        return state
-
-    def _model_of(self, state: ServingState) -> MultiTaskModel:
         model = self._build()
         load(model, self._fitting({**state.shared, **state.heads}, state.catalogues))
-        return model
-
-    def _alone_of(self, state: ServingState) -> MultiTaskModel:
-        """Return the linear model that was accepted, not one fitted again: the shop may have new rows now."""
-        model = untrained_linear_model(self.federation, self.dataset)
-        load(model, state.alone)
-        return model
+        return serving.Served(state, model, self.federation, self.dataset, self._outdated(state.catalogues))
 
     def _stream(self, purpose: str, number: int) -> torch.Generator:
         """Return a generator of its own for one purpose; from the system where no seed was given."""
@@ -316,14 +281,6 @@ def _repeated(last: RoundState, instruction: TrainInstruction) -> SharedArrays:
     if last.digest != instruction.digest:
         raise Refused(Refusal.CONFLICT, f"round {last.round} was already answered for other arrays")
     return {name: tensor.numpy() for name, tensor in last.reply.items()}
-
-
-def _own_parts(tasks: Iterable[str]) -> list[str]:
-    return [f"heads.{task}.own.{part}" for task in tasks for part in ("weight", "bias")]
-
-
-def _in_a_head(parameter: str) -> bool:
-    return parameter.startswith("heads.")
 
 
 def _not_finite(tensors: Mapping[str, Tensor]) -> str | None:
