@@ -8,8 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from shared_model import files
-from shared_model.errors import FedbazaarError
+from shared_model import command_line, files
 from shared_model.schema import load_federation
 
 app = typer.Typer(
@@ -53,11 +52,5 @@ def check(
 
 
 def main() -> None:
-    """Run the command; an error of ours is one line on stderr and exit code 1, without a traceback."""
-    try:
-        app()
-    except FedbazaarError as error:
-        Console(stderr=True).print(
-            f"Error: {error}", style="red", highlight=False, markup=False, soft_wrap=True
-        )
-        raise SystemExit(1) from None
+    """Run the command (`shared_model.command_line.run`)."""
+    command_line.run(app)

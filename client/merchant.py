@@ -164,7 +164,7 @@ class Merchant:
         Raises:
             DataError: Nothing was adopted yet.
         """
-        return evaluate(self._serving().federated, self.dataset, split, own=not prior)
+        return evaluate(self.served().federated, self.dataset, split, own=not prior)
 
     def serve(self, task: str, rows: Tensor) -> Tensor:
         """Return the served logits of one task for `rows`, shape (B, O): of whichever model was accepted.
@@ -175,7 +175,7 @@ class Merchant:
         Raises:
             DataError: Nothing was adopted yet, or nothing for this task.
         """
-        return self._serving().logits(task, rows)
+        return self.served().logits(task, rows)
 
     def _build(self) -> MultiTaskModel:
         common = self.federation.tasks
@@ -255,8 +255,14 @@ class Merchant:
         """Return the retrieval tasks whose items, or their order, are others than in `catalogues`."""
         return frozenset(task for task, now in self._catalogues.items() if catalogues.get(task) != now)
 
-    def _serving(self) -> serving.Served:
-        """Return what is served, read anew: another process may have adopted since."""
+    def served(self) -> serving.Served:
+        """Return what is served at this moment, ready to answer many questions.
+
+        It is read anew, since another process may have adopted since.
+
+        Raises:
+            DataError: Nothing was adopted yet.
+        """
         state = load_serving(self.config.state)
         if state is None or state.fingerprint != self.federation.fingerprint:
             raise DataError(

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from shared_model.errors import FedbazaarError
+from shared_model import command_line
 from shared_model.schema import Federation, load_federation
 
 app = typer.Typer(
@@ -84,11 +84,5 @@ def _spoken(value: object) -> str:
 
 
 def main() -> None:
-    """Run the command; an error of ours is one line on stderr and exit code 1, without a traceback."""
-    try:
-        app()
-    except FedbazaarError as error:
-        Console(stderr=True).print(
-            f"Error: {error}", style="red", highlight=False, markup=False, soft_wrap=True
-        )
-        raise SystemExit(1) from None
+    """Run the command (`shared_model.command_line.run`)."""
+    command_line.run(app)

@@ -17,18 +17,3 @@ def positive(**values: float) -> None:
     for name, value in values.items():
         if not (math.isfinite(value) and value > 0):
             raise ValueError(f"Expected {name} > 0, got {value}.")
-
-
-def in_range(low: float, high: float, **values: float) -> None:
-    """Require every value to lie in [low, high].
-
-    Raises:
-        ValueError: One does not; the message names it.
-
-    >>> in_range(0, 1, share=1.5)
-    Traceback (most recent call last):
-    ValueError: Expected 0 <= share <= 1, got 1.5.
-    """
-    for name, value in values.items():
-        if not low <= value <= high:
-            raise ValueError(f"Expected {low} <= {name} <= {high}, got {value}.")

@@ -17,8 +17,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from server.reporting import results, terminal
 from server.reporting.html import write_report
-from shared_model import files
-from shared_model.errors import ConfigError, FedbazaarError
+from shared_model import command_line, files
+from shared_model.errors import ConfigError
 
 from . import backends, runner
 from .backends import IN_PROCESS, Backend
@@ -122,13 +122,9 @@ def benchmark(
 
 
 def main() -> None:
-    """Run the command; an error of ours is one line on stderr and exit code 1, without a traceback."""
+    """Run the command (`shared_model.command_line.run`)."""
     logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s")
-    try:
-        app()
-    except FedbazaarError as error:
-        _errors.print(f"Error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
-        sys.exit(1)
+    command_line.run(app)
 
 
 def _run(experiment: Path, data: Path | None, out: Path | None, backend: Backend = IN_PROCESS) -> None:

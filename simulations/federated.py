@@ -156,11 +156,12 @@ def _served(name: str, merchant: Merchant, arrays: SharedArrays, lineage: str) -
         fingerprint=federation.fingerprint, lineage=lineage, round=last, digest=digest(arrays)
     )
     merchant.adopt(instruction, arrays)
+    served = merchant.served()
     found: Scores = {}
     for task in merchant.dataset.tasks:
         rows = merchant.dataset.rows("test", task=task)
         if task in merchant.federation.tasks and len(rows):
-            logits = merchant.serve(task, rows)
+            logits = served.logits(task, rows)
             found[Key(name, task, "test")] = row_scores(merchant.dataset, task, rows, logits)
     return found
 

@@ -28,25 +28,6 @@ class Piece:
         return f"row {self.first_row + row + 1} of {Path(self.source).name}"
 
 
-class Spans:
-    """Remembers where the rows of concatenated pieces came from."""
-
-    def __init__(self) -> None:
-        self._found: list[tuple[str, int, int]] = []
-
-    def add(self, piece: Piece) -> None:
-        """Note that the rows of `piece` come next."""
-        self._found.append((piece.source, piece.first_row, len(piece.frame)))
-
-    def where(self, row: int) -> str:
-        """Name a row of the whole for a person (see `Piece.where`)."""
-        for source, first, length in self._found:
-            if row < length:
-                return f"row {first + row + 1} of {Path(source).name}"
-            row -= length
-        return f"row {row + 1} behind the last"
-
-
 def first_line(error: BaseException) -> str:
     """Return the first line of what a library says, cut to 200 characters."""
     return str(error).splitlines()[0][:200] if str(error) else type(error).__name__
