@@ -16,10 +16,10 @@ from shared_model.protocol import (
     ARRAYS,
     INSTRUCTION,
     REPORT,
+    Instruction,
     Refusal,
+    Report,
     SharedArrays,
-    TrainInstruction,
-    TrainReport,
 )
 
 from .reach import ReachableMerchant, merchant_for
@@ -56,7 +56,7 @@ def client_app(merchant_of: Callable[[Context], ReachableMerchant]) -> ClientApp
 def _train(message: Message, merchant: ReachableMerchant) -> RecordDict:
     instruction = _instruction(message)
     trained = merchant.train(instruction, _arrays(message))
-    report = TrainReport(lineage=instruction.lineage, round=instruction.round)
+    report = Report(lineage=instruction.lineage, round=instruction.round)
     arrays = ArrayRecord({name: Array(array) for name, array in trained.items()})
     return RecordDict({ARRAYS: arrays, REPORT: ConfigRecord(report.to_mapping())})  # type: ignore[arg-type]
 
@@ -72,8 +72,8 @@ def _describe(merchant: ReachableMerchant) -> RecordDict:
     return RecordDict({REPORT: record})
 
 
-def _instruction(message: Message) -> TrainInstruction:
-    return TrainInstruction.from_mapping(message.content.config_records[INSTRUCTION])
+def _instruction(message: Message) -> Instruction:
+    return Instruction.from_mapping(message.content.config_records[INSTRUCTION])
 
 
 def _arrays(message: Message) -> SharedArrays:

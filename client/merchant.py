@@ -13,11 +13,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from shared_model import schema
+from shared_model import precision, schema
 from shared_model.errors import DataError, Refused
 from shared_model.model import MultiTaskModel, build
 from shared_model.parameters import load, take, to_arrays
-from shared_model.protocol import Refusal, SharedArrays, TrainInstruction, digest, problem_with
+from shared_model.precision import PRECISIONS, Precision
+from shared_model.protocol import Instruction, Kind, Refusal, SharedArrays, digest, problem_with
 
 from . import acceptance, serving
 from .config import MerchantConfig, load_merchant
@@ -73,6 +74,7 @@ class Merchant:
         self.config, self.federation, self.dataset = config, federation, dataset
         self._seed = seed
         self._trainer = trainer_for(federation)
+        self._precision = PRECISIONS[federation.federation.precision]
         self._lock = threading.Lock()
         self._model = self._build()
         self._first_local = take(self._model, self._model.local_parameters())
@@ -99,15 +101,17 @@ class Merchant:
         tasks = frozenset(t for t in common if self._model.head(t).uses_prior)
         return Description(name=self.config.name, tier=self.config.tier, tasks=tasks)
 
-    def train(self, instruction: TrainInstruction, arrays: SharedArrays) -> SharedArrays:
-        """Train one round from `arrays` and return the new shared parameters.
+    def train(self, instruction: Instruction, arrays: SharedArrays) -> SharedArrays:
+        """Train one round from `arrays` and return the answer: the new shared parameters, or their change.
 
-        A round that was missed may be skipped, since a merchant that was too slow for one deadline must be
-        able to come back; a round that lies behind is refused.
+        Rounds follow one another. One that was missed may be skipped, since a merchant that was too slow
+        for a deadline must be able to come back, where the coordinator says so: it names the last round for
+        which it holds an answer. Where this merchant never gave that answer, its state is an old copy, or
+        somebody answers in its name; the round is refused.
 
         Args:
             instruction: Which round of which training of which contract.
-            arrays: The round's shared parameters.
+            arrays: The round's shared parameters, in the contract's precision (`shared_model.precision`).
 
         Raises:
             FingerprintMismatch: The instruction belongs to another contract.
@@ -117,7 +121,7 @@ class Merchant:
         if not self._lock.acquire(blocking=False):
             raise Refused(Refusal.BUSY, "another round is at work")
         try:
-            self._check(instruction, arrays)
+            self._check(instruction, arrays, "train", self._precision)
             last = self._last_round(instruction)
             if last is not None and last.round == instruction.round:
                 return _repeated(last, instruction)
@@ -125,12 +129,12 @@ class Merchant:
         finally:
             self._lock.release()
 
-    def adopt(self, instruction: TrainInstruction, arrays: SharedArrays) -> dict[str, acceptance.Accepted]:
+    def adopt(self, instruction: Instruction, arrays: SharedArrays) -> dict[str, acceptance.Accepted]:
         """Take over released shared parameters: fit the serving heads, choose what is served, store both.
 
         Args:
             instruction: Which training of which contract they come from.
-            arrays: The released shared parameters.
+            arrays: The released shared parameters, float32.
 
         Returns:
             What is served for every task, and the evidence. It stays at the merchant.
@@ -139,7 +143,7 @@ class Merchant:
             FingerprintMismatch: They belong to another contract.
             Refused: The arrays are not those of the contract, or not those that the instruction names.
         """
-        self._check(instruction, arrays)
+        self._check(instruction, arrays, "adopt", PRECISIONS["float32"])
         model = self._build()
         load(model, {name: torch.from_numpy(array) for name, array in arrays.items()})
         local = self._local_of(self._stored(instruction))
@@ -189,41 +193,49 @@ class Merchant:
             catalogues={task: len(items) for task, items in self.dataset.catalogues.items()},
         )
 
-    def _check(self, instruction: TrainInstruction, arrays: SharedArrays) -> None:
+    def _check(self, instruction: Instruction, arrays: SharedArrays, kind: Kind, agreed: Precision) -> None:
         instruction.check_fingerprint(self.federation.fingerprint)
+        if instruction.kind != kind:
+            raise Refused(Refusal.RECIPIENT, f"an instruction to {instruction.kind} asks for no {kind}")
         planned = self.federation.federation.rounds
         if not 1 <= instruction.round <= planned:
             raise Refused(Refusal.ROUND, f"round {instruction.round} is not one of the {planned} planned")
-        self._check_arrays(arrays)
+        if problem := problem_with(arrays, self._shapes, agreed.dtype):
+            raise Refused(Refusal.ARRAYS, problem)
         if digest(arrays) != instruction.digest:
             raise Refused(Refusal.ARRAYS, "the arrays are not those that the instruction names")
 
-    def _check_arrays(self, arrays: SharedArrays) -> None:
-        problem = problem_with(arrays, self._shapes)
-        if problem is not None:
-            raise Refused(Refusal.ARRAYS, problem)
-
-    def _last_round(self, instruction: TrainInstruction) -> RoundState | None:
-        """Return the last round of this training, or None; refuse a round that lies behind it."""
+    def _last_round(self, instruction: Instruction) -> RoundState | None:
+        """Return the last round of this training, or None; refuse a round that does not follow from it."""
         last = self._stored(instruction)
-        if last is not None and instruction.round < last.round:
-            raise Refused(Refusal.ROUND, f"round {instruction.round} lies behind round {last.round}")
+        own = last.round if last is not None else 0
+        if instruction.round < own:
+            raise Refused(Refusal.ROUND, f"round {instruction.round} lies behind round {own}")
+        if instruction.answered > own:
+            raise Refused(
+                Refusal.ROUND,
+                f"the coordinator holds an answer of {self.config.name} for round {instruction.answered}, "
+                f"{self.config.state} knows of none after round {own}: it is an older copy, or somebody "
+                "answers in this merchant's name",
+            )
         return last
 
-    def _stored(self, instruction: TrainInstruction) -> RoundState | None:
+    def _stored(self, instruction: Instruction) -> RoundState | None:
         return load_round(self.config.state, instruction.fingerprint, instruction.lineage)
 
     def _trained(
-        self, instruction: TrainInstruction, arrays: SharedArrays, last: RoundState | None
+        self, instruction: Instruction, arrays: SharedArrays, last: RoundState | None
     ) -> SharedArrays:
-        load(self._model, {name: torch.from_numpy(array) for name, array in arrays.items()})
+        start = precision.rounded(arrays, PRECISIONS["float32"])
+        load(self._model, {name: torch.from_numpy(array) for name, array in start.items()})
         load(self._model, self._local_of(last))
         self._trainer(
             self._model, self.dataset, self.federation, self._stream(instruction.lineage, instruction.round)
         )
-        reply = to_arrays(self._model, self._model.shared_parameters())
+        trained = to_arrays(self._model, self._model.shared_parameters())
+        reply = precision.encoded(trained, start, self._precision)
         local = take(self._model, self._model.local_parameters())
-        if problem := problem_with(reply, self._shapes) or _not_finite(local):
+        if problem := problem_with(reply, self._shapes, self._precision.dtype) or _not_finite(local):
             raise Refused(Refusal.FAILED, f"training diverged: {problem}. Lower local.learning_rate.")
         state = RoundState(
             fingerprint=instruction.fingerprint,
@@ -283,7 +295,7 @@ class Merchant:
         return generator
 
 
-def _repeated(last: RoundState, instruction: TrainInstruction) -> SharedArrays:
+def _repeated(last: RoundState, instruction: Instruction) -> SharedArrays:
     if last.digest != instruction.digest:
         raise Refused(Refusal.CONFLICT, f"round {last.round} was already answered for other arrays")
     return {name: tensor.numpy() for name, tensor in last.reply.items()}

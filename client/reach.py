@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from shared_model.errors import ConfigError
-from shared_model.protocol import SharedArrays, TrainInstruction
+from shared_model.protocol import Instruction, SharedArrays
 
 NodeConfig = Mapping[str, str | int | float | bool | bytes]
 
@@ -36,10 +36,10 @@ class ReachableMerchant(Protocol):
     def describe(self) -> Description:
         """Return its public facts."""
 
-    def train(self, instruction: TrainInstruction, arrays: SharedArrays) -> SharedArrays:
+    def train(self, instruction: Instruction, arrays: SharedArrays) -> SharedArrays:
         """Train one round and return the new shared parameters."""
 
-    def adopt(self, instruction: TrainInstruction, arrays: SharedArrays) -> object:
+    def adopt(self, instruction: Instruction, arrays: SharedArrays) -> object:
         """Take over released shared parameters; what it returns stays at the merchant."""
 
 

@@ -46,7 +46,7 @@ class Progress:
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """A progress and the run it belongs to (names as in `protocol.TrainInstruction`)."""
+    """A progress and the run it belongs to (names as in `protocol.Instruction`)."""
 
     fingerprint: str
     lineage: str

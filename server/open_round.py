@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from flwr.app import Message
 
-from shared_model.protocol import SharedArrays, TrainInstruction
+from shared_model.protocol import Instruction, SharedArrays
 
 from .aggregation import WeightedSum
 from .roster import Member
@@ -28,7 +28,7 @@ class OpenRound:
         node_of_question: Id of a question -> the node that was asked.
     """
 
-    instruction: TrainInstruction
+    instruction: Instruction
     start: SharedArrays
     members: Mapping[int, Member]
     messages: list[Message]

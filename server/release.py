@@ -10,7 +10,7 @@ from flwr.serverapp import Grid
 
 from shared_model import files, protocol
 from shared_model.journal import Journal
-from shared_model.protocol import SharedArrays, TrainInstruction
+from shared_model.protocol import Instruction, SharedArrays
 from shared_model.schema import Federation
 
 from . import replies, wire
@@ -49,7 +49,7 @@ def offer(
         Name -> `adopted`, `missing`, or why not, for every member.
     """
     members = dict(roster(grid))
-    instruction = TrainInstruction(
+    instruction = Instruction(
         fingerprint=federation.fingerprint,
         lineage=settings.lineage,
         round=federation.federation.rounds,

@@ -11,7 +11,7 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, RecordDict
 
 from shared_model import protocol
 from shared_model.errors import ProtocolError, VersionMismatch
-from shared_model.protocol import Refusal, SharedArrays, TrainInstruction, TrainReport
+from shared_model.protocol import Instruction, Refusal, Report, SharedArrays
 
 from . import wire
 
@@ -30,7 +30,7 @@ _FLOWER_ERRORS = {
 
 
 def check(
-    reply: Message, instruction: TrainInstruction, expected: Mapping[str, tuple[int, ...]]
+    reply: Message, instruction: Instruction, expected: Mapping[str, tuple[int, ...]]
 ) -> SharedArrays | str:
     """Return the arrays of a usable reply, or in words why it is not usable.
 
@@ -53,7 +53,7 @@ def acknowledged(reply: Message) -> str:
 
 
 def _checked(
-    content: RecordDict, instruction: TrainInstruction, expected: Mapping[str, tuple[int, ...]]
+    content: RecordDict, instruction: Instruction, expected: Mapping[str, tuple[int, ...]]
 ) -> SharedArrays | str:
     arrays, report = content.get(protocol.ARRAYS), content.get(protocol.REPORT)
     if surplus := sorted(set(content) - {protocol.ARRAYS, protocol.REPORT}):
@@ -73,9 +73,9 @@ def _checked(
     return {name: values[name].astype(np.float32, copy=False) for name in expected}
 
 
-def _problem_with_report(record: ConfigRecord, instruction: TrainInstruction) -> str | None:
+def _problem_with_report(record: ConfigRecord, instruction: Instruction) -> str | None:
     try:
-        report = TrainReport.from_mapping(dict(record))
+        report = Report.from_mapping(dict(record))
     except VersionMismatch:
         return "another version"
     except ProtocolError:

@@ -14,7 +14,7 @@ from flwr.serverapp.strategy import Strategy
 
 from shared_model import protocol
 from shared_model.errors import AggregationError
-from shared_model.protocol import TrainInstruction
+from shared_model.protocol import Instruction
 from shared_model.schema import Federation
 
 from . import aggregation, averaging, optimizers, replies, wire
@@ -102,7 +102,7 @@ class FederatedStrategy(Strategy):
             raise AggregationError(
                 "The arrays are not those of the last round: start with `strategy.arrays`."
             )
-        instruction = TrainInstruction(
+        instruction = Instruction(
             fingerprint=self._federation.fingerprint,
             lineage=self._lineage,
             round=self.progress.round + 1,

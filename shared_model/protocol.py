@@ -1,7 +1,9 @@
 """The wire contract: the only module that knows the key strings of a message.
 
 A train message carries the shared arrays down and their new values up. Beside them only an instruction
-goes down and an echo of it comes up; no loss, no metric, no count, no time, no text.
+goes down and an echo of it comes up; no loss, no metric, no count, no time, no text. In a deployment the
+coordinator signs every instruction (`shared_model.signing`), so all that lies between it and the merchant
+is untrusted transport.
 
 Guarantee: a reply that fails is one of the fixed codes of `Refusal`, which say what kind of thing went
 wrong and nothing about the data (`tests/client/test_app.py`).
@@ -9,23 +11,26 @@ wrong and nothing about the data (`tests/client/test_app.py`).
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from enum import IntEnum
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .errors import FingerprintMismatch, ProtocolError, VersionMismatch
 
-VERSION = 1
+VERSION = 2
 """Version of this contract; the two sides must agree exactly."""
+
+_FLOAT32 = np.dtype(np.float32)
 
 ARRAYS = "arrays"
 INSTRUCTION = "instruction"
 REPORT = "report"
 
-SharedArrays = dict[str, NDArray[np.float32]]
-"""What travels: float32 arrays under the parameter names of the contract."""
+SharedArrays = dict[str, NDArray[Any]]
+"""What travels: arrays of the contract's precision, under its parameter names."""
 
 
 class Refusal(IntEnum):
@@ -40,52 +45,70 @@ class Refusal(IntEnum):
     ARRAYS = 1004
     """Arrays are missing, unknown, misshapen, of another type or not finite."""
     ROUND = 1005
-    """The round lies behind the last one, or was never planned."""
+    """The round lies behind the last one, was never planned, or does not follow from the last answer."""
     CONFLICT = 1006
     """The last round was asked again with other arrays."""
     BUSY = 1007
     """The merchant is still at work on another round."""
     UNREADY = 1008
     """The merchant's data or configuration cannot be used at present."""
+    SIGNATURE = 1009
+    """The instruction is not signed with the key of the contract."""
+    RECIPIENT = 1010
+    """The instruction is meant for another merchant, or for another purpose."""
+    PACE = 1011
+    """The round comes sooner after the one before than the contract allows."""
+    UNREACHABLE = 1012
+    """The merchant's agent does not answer; its node does."""
+
+
+Kind = Literal["train", "adopt"]
+"""What an instruction asks for: train a round from the arrays, or take them over for serving."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainInstruction:
-    """What the coordinator asks of a merchant in a round.
+class Instruction:
+    """What the coordinator asks of a merchant.
 
     Attributes:
         version: Of the wire contract.
+        kind: See `Kind`.
         fingerprint: Of the federation's contract (`Federation.fingerprint`).
         lineage: Names one training of this contract from its first round on; a resumed run keeps it.
-        round: From 1 to the contract's number of rounds.
+        round: From 1 to the contract's number of rounds; the last one with `adopt`.
         digest: SHA-256 of the arrays sent along (`digest`).
+        merchant: Name under which the recipient is enrolled; empty with `adopt`, which is for everybody.
+        answered: Last round of this training for which the coordinator holds an answer of this merchant; 0
+            for none. It says which rounds were missed, so that skipping one needs the coordinator's word.
+        signature: Of all the above (`shared_model.signing`); empty in a simulation.
     """
 
     version: int = VERSION
+    kind: str = "train"
     fingerprint: str
     lineage: str
     round: int
     digest: str
+    merchant: str = ""
+    answered: int = 0
+    signature: str = ""
 
     def to_mapping(self) -> dict[str, int | str]:
         """Return the flat record that is sent."""
-        return {
-            "version": self.version,
-            "fingerprint": self.fingerprint,
-            "lineage": self.lineage,
-            "round": self.round,
-            "digest": self.digest,
-        }
+        return asdict(self)
 
     @classmethod
-    def from_mapping(cls, record: Mapping[str, object]) -> "TrainInstruction":
+    def from_mapping(cls, record: Mapping[str, object]) -> "Instruction":
         """Return the instruction in `record`.
 
         Raises:
             VersionMismatch: It was written by another version.
             ProtocolError: A key is missing, unknown or of another type.
         """
-        return cls(**_typed(record, {"fingerprint": str, "lineage": str, "round": int, "digest": str}))  # type: ignore[arg-type]
+        typed = _typed(record, _INSTRUCTION_TYPES)
+        if typed["kind"] not in get_args(Kind):
+            raise ProtocolError(f"Unknown kind of instruction {typed['kind']!r}.")
+        return cls(**typed)  # type: ignore[arg-type]
 
     def check_fingerprint(self, own: str) -> None:
         """Require the fingerprint to be `own`.
@@ -100,8 +123,14 @@ class TrainInstruction:
             )
 
 
+_INSTRUCTION_TYPES: dict[str, type] = {
+    field.name: int if field.name in {"version", "round", "answered"} else str
+    for field in fields(Instruction)
+}
+
+
 @dataclass(frozen=True, kw_only=True)
-class TrainReport:
+class Report:
     """What comes back with the arrays: which instruction they answer."""
 
     version: int = VERSION
@@ -113,8 +142,8 @@ class TrainReport:
         return {"version": self.version, "lineage": self.lineage, "round": self.round}
 
     @classmethod
-    def from_mapping(cls, record: Mapping[str, object]) -> "TrainReport":
-        """Return the report in `record` (errors as in `TrainInstruction.from_mapping`)."""
+    def from_mapping(cls, record: Mapping[str, object]) -> "Report":
+        """Return the report in `record` (errors as in `Instruction.from_mapping`)."""
         return cls(**_typed(record, {"lineage": str, "round": int}))  # type: ignore[arg-type]
 
 
@@ -129,13 +158,16 @@ def digest(arrays: Mapping[str, NDArray[np.generic]]) -> str:
 
 
 def problem_with(
-    arrays: Mapping[str, NDArray[np.generic]], expected: Mapping[str, tuple[int, ...]]
+    arrays: Mapping[str, NDArray[np.generic]],
+    expected: Mapping[str, tuple[int, ...]],
+    dtype: np.dtype[Any] = _FLOAT32,
 ) -> str | None:
     """Return what is wrong with `arrays`, or None.
 
     Args:
         arrays: What arrived.
-        expected: Shape of every array that the contract names; all are float32.
+        expected: Shape of every array that the contract names.
+        dtype: Of all of them.
 
     Returns:
         One of `missing array`, `unknown array`, `wrong shape`, `wrong type`, `not finite`, with the name of
@@ -147,7 +179,7 @@ def problem_with(
         if name not in expected:
             return f"unknown array {name}"
         array = arrays[name]
-        if array.dtype != np.float32:
+        if array.dtype != dtype:
             return f"wrong type {array.dtype} of {name}"
         if array.shape != expected[name]:
             return f"wrong shape {array.shape} of {name}"

@@ -293,7 +293,11 @@ class Rounds:
         quorum: Share of the asked merchants whose usable replies a round needs.
         deadline_seconds: How long a round waits for replies.
         attempts: How often a round that missed its quorum is asked again before the run stops.
+        pace_seconds: A merchant refuses to begin a round sooner than this after it began the one before.
+        precision: Type in which numbers travel during training (`shared_model.precision`).
         hash_key: Public salt of every hashed category; another key gives another vocabulary.
+        coordinator_key: Public key of whoever signs the instructions (`fedbazaar-server init` writes it);
+            empty for simulations only.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
@@ -304,7 +308,10 @@ class Rounds:
     quorum: Annotated[float, Field(gt=0, le=1)] = 0.5
     deadline_seconds: Positive = 600.0
     attempts: Count = 3
+    pace_seconds: NonNegative = 0.0
+    precision: Literal["float32", "float16"] = "float32"
     hash_key: str = "fedbazaar"
+    coordinator_key: Annotated[str, Field(pattern=r"^(ed25519:[A-Za-z0-9+/]{43}=)?$")] = ""
 
 
 @dataclass(frozen=True, kw_only=True, config=CLOSED)

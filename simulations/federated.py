@@ -20,7 +20,7 @@ from shared_model import schema
 from shared_model.heads import row_losses
 from shared_model.model import MultiTaskModel, build, initial_shared, task_of
 from shared_model.parameters import from_arrays
-from shared_model.protocol import SharedArrays, TrainInstruction, digest
+from shared_model.protocol import Instruction, SharedArrays, digest
 
 from .baselines import learnable
 from .in_process import InProcessGrid
@@ -152,8 +152,12 @@ def _member(merchant: Merchant, receives: bool) -> Member:
 def _served(name: str, merchant: Merchant, arrays: SharedArrays, lineage: str) -> Scores:
     federation = merchant.federation
     last = federation.federation.rounds
-    instruction = TrainInstruction(
-        fingerprint=federation.fingerprint, lineage=lineage, round=last, digest=digest(arrays)
+    instruction = Instruction(
+        kind="adopt",
+        fingerprint=federation.fingerprint,
+        lineage=lineage,
+        round=last,
+        digest=digest(arrays),
     )
     merchant.adopt(instruction, arrays)
     served = merchant.served()

@@ -82,7 +82,10 @@ def _list(described: Mapping[str, Any]) -> str:
     return f"list of: {_allowed(described['items'])}{least}"
 
 
-_PATTERNS = {"^[a-z0-9][a-z0-9-]{0,62}$": "name of small letters, digits and hyphens"}
+_PATTERNS = {
+    "^[a-z0-9][a-z0-9-]{0,62}$": "name of small letters, digits and hyphens",
+    "^(ed25519:[A-Za-z0-9+/]{43}=)?$": "`ed25519:` and 32 bytes in base64",
+}
 
 _KINDS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "boolean": lambda _: "`true`, `false`",

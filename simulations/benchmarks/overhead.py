@@ -22,7 +22,7 @@ from server.config import RunSettings
 from server.coordinator import RoundSummary
 from server.roster import Member, registered
 from shared_model import protocol
-from shared_model.protocol import TrainInstruction, TrainReport
+from shared_model.protocol import Instruction, Report
 from shared_model.schema import Federation, parse_federation
 from simulations.in_process import InProcessGrid
 
@@ -108,9 +108,9 @@ def _idle() -> ClientApp:
         sent, asked = message.content[protocol.ARRAYS], message.content[protocol.INSTRUCTION]
         if not (isinstance(sent, ArrayRecord) and isinstance(asked, ConfigRecord)):
             raise TypeError("Expected arrays and an instruction.")
-        instruction = TrainInstruction.from_mapping(dict(asked))
+        instruction = Instruction.from_mapping(dict(asked))
         arrays = {name: array.numpy() for name, array in sent.items()}
-        report = TrainReport(lineage=instruction.lineage, round=instruction.round)
+        report = Report(lineage=instruction.lineage, round=instruction.round)
         content = RecordDict(
             {protocol.ARRAYS: wire.pack(arrays), protocol.REPORT: ConfigRecord({**report.to_mapping()})}
         )

@@ -11,7 +11,7 @@ from client.config import load_merchant
 from client.data.dataset import prepare
 from client.merchant import Merchant
 from shared_model.model import initial_shared
-from shared_model.protocol import SharedArrays, TrainInstruction, digest
+from shared_model.protocol import Instruction, SharedArrays, digest
 from shared_model.schema import Federation, load_federation
 
 LINEAGE = "spring"
@@ -100,6 +100,10 @@ def start(federation: Federation, seed: int = 0) -> SharedArrays:
     return initial_shared(federation, seed)
 
 
-def instruction(federation: Federation, arrays: SharedArrays, **changes: Any) -> TrainInstruction:
+def instruction(federation: Federation, arrays: SharedArrays, **changes: Any) -> Instruction:
     facts = {"fingerprint": federation.fingerprint, "lineage": LINEAGE, "round": 1, "digest": digest(arrays)}
-    return TrainInstruction(**{**facts, **changes})
+    return Instruction(**{**facts, **changes})
+
+
+def offer(federation: Federation, arrays: SharedArrays, **changes: Any) -> Instruction:
+    return instruction(federation, arrays, kind="adopt", **changes)

@@ -16,14 +16,12 @@ from shared_model.errors import (
     StateError,
     VersionMismatch,
 )
-from shared_model.protocol import ARRAYS, INSTRUCTION, REPORT, Refusal, SharedArrays, TrainInstruction, digest
+from shared_model.protocol import ARRAYS, INSTRUCTION, REPORT, Instruction, Refusal, SharedArrays, digest
 from simulations.in_process import InProcessGrid
 
 SECRET = "Ada Lovelace bought 3 lamps"
 W = {"w": np.array([1.0, 2.0], np.float32)}
-INSTRUCTION_RECORD = TrainInstruction(
-    fingerprint="f", lineage="spring", round=1, digest=digest(W)
-).to_mapping()
+INSTRUCTION_RECORD = Instruction(fingerprint="f", lineage="spring", round=1, digest=digest(W)).to_mapping()
 
 
 class FakeMerchant:
@@ -38,11 +36,11 @@ class FakeMerchant:
         self.act()
         return self
 
-    def train(self, instruction: TrainInstruction, arrays: SharedArrays) -> SharedArrays:
+    def train(self, instruction: Instruction, arrays: SharedArrays) -> SharedArrays:
         self.act()
         return {name: array + 1 for name, array in arrays.items()}
 
-    def adopt(self, instruction: TrainInstruction, arrays: SharedArrays) -> None:
+    def adopt(self, instruction: Instruction, arrays: SharedArrays) -> None:
         self.act()
         self.adopted = arrays
 
@@ -65,7 +63,7 @@ def ask(merchant: FakeMerchant, message_type: str, sent: RecordDict) -> Message:
 def test_a_reply_holds_the_arrays_and_an_echo_and_nothing_else() -> None:
     reply = ask(FakeMerchant(), MessageType.TRAIN, content())
     assert set(reply.content) == {ARRAYS, REPORT}
-    assert dict(reply.content.config_records[REPORT]) == {"version": 1, "lineage": "spring", "round": 1}
+    assert dict(reply.content.config_records[REPORT]) == {"version": 2, "lineage": "spring", "round": 1}
     assert reply.content.array_records[ARRAYS]["w"].numpy().tolist() == [2.0, 3.0]
 
 
@@ -125,7 +123,7 @@ def test_a_message_without_its_parts_gets_a_code(sent: RecordDict) -> None:
 
 
 def test_a_message_of_another_version_gets_its_code() -> None:
-    sent = content(**{INSTRUCTION: ConfigRecord({**INSTRUCTION_RECORD, "version": 2})})  # type: ignore[dict-item]
+    sent = content(**{INSTRUCTION: ConfigRecord({**INSTRUCTION_RECORD, "version": 1})})  # type: ignore[dict-item]
     assert ask(FakeMerchant(), MessageType.TRAIN, sent).error.code == Refusal.VERSION
 
 

@@ -209,14 +209,14 @@ def test_serving_heads_never_reach_a_later_round(tmp_path: Path) -> None:
     plain, adopting = shops.merchant(tmp_path / "a"), shops.merchant(tmp_path / "b")
     first = trained(plain)
     assert same(trained(adopting), first)
-    adopting.adopt(shops.instruction(adopting.federation, first), first)
+    adopting.adopt(shops.offer(adopting.federation, first), first)
     assert same(trained(plain, first, round=2), trained(adopting, first, round=2))
 
 
 def test_after_adoption_the_merchant_serves_its_own_fit(tmp_path: Path) -> None:
     merchant = shops.merchant(tmp_path, serve={"accept": "always"})
     arrays = shops.start(merchant.federation)
-    merchant.adopt(shops.instruction(merchant.federation, arrays), arrays)
+    merchant.adopt(shops.offer(merchant.federation, arrays), arrays)
     served, prior = merchant.evaluate("test"), merchant.evaluate("test", prior=True)
     assert served["amount"]["RMSE"] < prior["amount"]["RMSE"]
     assert served["bought"]["log loss"] < prior["bought"]["log loss"]
@@ -226,9 +226,9 @@ def test_adopting_twice_serves_the_same(tmp_path: Path) -> None:
     merchant = shops.merchant(tmp_path)
     arrays = shops.start(merchant.federation)
     rows = merchant.dataset.rows("test", task="bought")
-    merchant.adopt(shops.instruction(merchant.federation, arrays), arrays)
+    merchant.adopt(shops.offer(merchant.federation, arrays), arrays)
     first = merchant.serve("bought", rows)
-    merchant.adopt(shops.instruction(merchant.federation, arrays), arrays)
+    merchant.adopt(shops.offer(merchant.federation, arrays), arrays)
     assert torch.equal(merchant.serve("bought", rows), first)
 
 
@@ -237,7 +237,7 @@ def test_what_was_accepted_is_served_although_the_shop_has_new_rows(tmp_path: Pa
     merchant = shops.opened(path, agreement)
     arrays = shops.start(merchant.federation)
     arrays["heads.amount.prior.bias"] += 1e4  # a release so bad that the merchant serves its own model
-    accepted = merchant.adopt(shops.instruction(merchant.federation, arrays), arrays)
+    accepted = merchant.adopt(shops.offer(merchant.federation, arrays), arrays)
     assert accepted["amount"].choice == "alone"
     rows = merchant.dataset.rows("test", task="amount")
     before = merchant.serve("amount", rows)
@@ -253,11 +253,11 @@ def test_serving_before_adoption_says_what_to_do(tmp_path: Path) -> None:
 def test_a_failed_adoption_keeps_what_was_served(tmp_path: Path) -> None:
     merchant = shops.merchant(tmp_path)
     arrays = shops.start(merchant.federation)
-    merchant.adopt(shops.instruction(merchant.federation, arrays), arrays)
+    merchant.adopt(shops.offer(merchant.federation, arrays), arrays)
     before = load_serving(merchant.config.state)
     bad = {name: np.full_like(array, np.inf) for name, array in arrays.items()}
     with pytest.raises(Refused):
-        merchant.adopt(shops.instruction(merchant.federation, bad), bad)
+        merchant.adopt(shops.offer(merchant.federation, bad), bad)
     after = load_serving(merchant.config.state)
     assert before is not None
     assert after is not None
@@ -314,7 +314,7 @@ def choosing(folder: Path, items: tuple[str, str], **changes: object) -> Merchan
 def test_a_head_fitted_for_another_catalogue_is_not_served(tmp_path: Path) -> None:
     merchant = choosing(tmp_path, ("mug", "pot"))
     arrays = shops.start(merchant.federation)
-    merchant.adopt(shops.instruction(merchant.federation, arrays), arrays)
+    merchant.adopt(shops.offer(merchant.federation, arrays), arrays)
     adopted = load_serving(merchant.config.state)
     assert adopted is not None
     save_serving(merchant.config.state, replace(adopted, choices={**adopted.choices, "item": "federated"}))
@@ -341,7 +341,7 @@ def test_a_head_trained_for_another_catalogue_begins_again(tmp_path: Path) -> No
 def test_a_task_that_came_after_the_adoption_says_what_to_do(tmp_path: Path) -> None:
     merchant = shops.merchant(tmp_path)
     arrays = shops.start(merchant.federation)
-    merchant.adopt(shops.instruction(merchant.federation, arrays), arrays)
+    merchant.adopt(shops.offer(merchant.federation, arrays), arrays)
     adopted = load_serving(merchant.config.state)
     assert adopted is not None
     save_serving(merchant.config.state, replace(adopted, choices={"bought": "federated"}))

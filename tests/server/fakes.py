@@ -13,7 +13,7 @@ from server.config import RunSettings
 from server.coordinator import JOURNAL, RoundSummary, train
 from server.roster import Member, Roster, registered
 from shared_model import journal, protocol
-from shared_model.protocol import SharedArrays, TrainInstruction, TrainReport
+from shared_model.protocol import Instruction, Report, SharedArrays
 from shared_model.schema import Federation, parse_federation
 from simulations.in_process import InProcessGrid
 
@@ -42,8 +42,8 @@ def arrays(value: float, *, names: tuple[str, ...] = ("w",), size: int = 3) -> S
     return {name: np.full(size, value, np.float32) for name in names}
 
 
-def instruction(question: Message) -> TrainInstruction:
-    return TrainInstruction.from_mapping(dict(question.content[protocol.INSTRUCTION]))
+def instruction(question: Message) -> Instruction:
+    return Instruction.from_mapping(dict(question.content[protocol.INSTRUCTION]))
 
 
 def received(question: Message) -> dict[str, Any]:
@@ -52,7 +52,7 @@ def received(question: Message) -> dict[str, Any]:
 
 def answer(question: Message, values: Mapping[str, Any], **changes: Any) -> Message:
     asked = instruction(question)
-    report = TrainReport(lineage=asked.lineage, round=asked.round).to_mapping()
+    report = Report(lineage=asked.lineage, round=asked.round).to_mapping()
     content = RecordDict(
         {protocol.ARRAYS: wire.pack(values), protocol.REPORT: ConfigRecord({**report, **changes})}
     )

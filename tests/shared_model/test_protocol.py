@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared_model.errors import FingerprintMismatch, ProtocolError, VersionMismatch
-from shared_model.protocol import TrainInstruction, TrainReport, digest, problem_with
+from shared_model.protocol import Instruction, Report, digest, problem_with
 
-INSTRUCTION = TrainInstruction(fingerprint="f" * 64, lineage="spring", round=3, digest="d" * 64)
+INSTRUCTION = Instruction(fingerprint="f" * 64, lineage="spring", round=3, digest="d" * 64)
 EXPECTED = {"w": (2, 3), "b": (2,)}
 
 
@@ -18,15 +18,15 @@ def arrays() -> dict[str, np.ndarray]:
 
 @given(lineage=st.text(), round=st.integers(min_value=1, max_value=2**31))
 def test_messages_survive_the_wire(lineage: str, round: int) -> None:
-    instruction = TrainInstruction(fingerprint="f", lineage=lineage, round=round, digest="d")
-    report = TrainReport(lineage=lineage, round=round)
-    assert TrainInstruction.from_mapping(instruction.to_mapping()) == instruction
-    assert TrainReport.from_mapping(report.to_mapping()) == report
+    instruction = Instruction(fingerprint="f", lineage=lineage, round=round, digest="d")
+    report = Report(lineage=lineage, round=round)
+    assert Instruction.from_mapping(instruction.to_mapping()) == instruction
+    assert Report.from_mapping(report.to_mapping()) == report
 
 
 def test_another_version_is_named_first() -> None:
     with pytest.raises(VersionMismatch, match="speaks version 99"):
-        TrainInstruction.from_mapping({"version": 99, "something": "else"})
+        Instruction.from_mapping({"version": 99, "something": "else"})
 
 
 @pytest.mark.parametrize(
@@ -36,14 +36,14 @@ def test_another_version_is_named_first() -> None:
 )
 def test_an_instruction_of_another_form_is_refused(change: dict[str, object]) -> None:
     with pytest.raises(ProtocolError):
-        TrainInstruction.from_mapping({**INSTRUCTION.to_mapping(), **change})
+        Instruction.from_mapping({**INSTRUCTION.to_mapping(), **change})
 
 
 def test_a_missing_key_is_refused() -> None:
     mapping = INSTRUCTION.to_mapping()
     del mapping["round"]
     with pytest.raises(ProtocolError, match=r"missing keys \['round'\]"):
-        TrainInstruction.from_mapping(mapping)
+        Instruction.from_mapping(mapping)
 
 
 def test_another_contract_is_refused() -> None:
