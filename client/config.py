@@ -14,6 +14,7 @@ from shared_model import declared
 from shared_model.errors import ConfigError
 from shared_model.schema import Federation, Task
 
+from .connection import Connection, located
 from .data.canonical import TABLES
 from .data.presets import PRESETS
 from .mapping import check_mapping
@@ -27,7 +28,7 @@ from .merchant_file import (
     ShopTable,
     Split,
     is_url,
-    masked,
+    masked_error,
 )
 from .wanted_tasks import wanted_tasks
 
@@ -54,6 +55,7 @@ class MerchantConfig:
         own_tasks: Those of them that the contract does not declare.
         privacy: See `PrivacyCap`.
         serve: See `Serving`.
+        connect: How it reaches the coordinator; None where it is not deployed, as in a simulation.
     """
 
     file: Path
@@ -70,6 +72,7 @@ class MerchantConfig:
     own_tasks: frozenset[str]
     privacy: PrivacyCap
     serve: Serving
+    connect: Connection | None
 
     @property
     def shop_tables(self) -> dict[str, ShopTable]:
@@ -92,13 +95,7 @@ def load_merchant(path: Path, federation: Federation) -> MerchantConfig:
         written = declared.load(MerchantFile, path)
         return _resolved(path.absolute(), written, federation)
     except ConfigError as error:
-        raise ConfigError(error.file, error.key, _masked_value(error.value), masked(error.allowed)) from None
-
-
-def _masked_value(value: object) -> object:
-    if value is None or isinstance(value, bool | int | float):
-        return value
-    return masked(value if isinstance(value, str) else str(value))
+        raise masked_error(error) from None
 
 
 # --- checks -------------------------------------------------------------------------------------------
@@ -128,6 +125,7 @@ def _resolved(file: Path, written: MerchantFile, federation: Federation) -> Merc
         own_tasks=own,
         privacy=written.privacy,
         serve=written.serve,
+        connect=None if written.connect is None else located(file, written.connect),
     )
 
 

@@ -11,7 +11,10 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from shared_model.declared import CLOSED
+from shared_model.errors import ConfigError
 from shared_model.schema import Count, Positive
+
+NonEmpty = Annotated[str, Field(min_length=1)]
 
 FILE_TYPES = (".csv", ".csv.gz", ".parquet")
 """How the name of a file with data may end."""
@@ -115,6 +118,33 @@ class Serving:
 
 
 @dataclass(frozen=True, kw_only=True, config=CLOSED)
+class Connect:
+    """The `[connect]` table: how a deployed merchant reaches the coordinator. Simulations have none.
+
+    Paths are relative to the file. What they mean together is checked in `connection.py`.
+
+    Attributes:
+        contract: The agreement, as the invitation brought it.
+        address: Of the coordinator, `host:port`.
+        certificates: Certificate of the authority that signed the coordinator's.
+        node_key: Private key by which the coordinator knows this merchant's node.
+        executor: `bridge` runs no code that the coordinator sends; `clientapp` is Flower's own way.
+        socket: Where the agent listens.
+        socket_group: Group of users that may connect to the socket; empty for the own user only.
+        runtime_port: Loopback port between node and bridge; 0 for a free one.
+    """
+
+    contract: NonEmpty = "federation.toml"
+    address: Annotated[str, Field(pattern=r"^(\[[0-9a-fA-F:.]+\]|[^\s:/\[\]]+):[0-9]{1,5}$")]
+    certificates: NonEmpty = "ca.crt"
+    node_key: NonEmpty = "keys/node.key"
+    executor: Literal["bridge", "clientapp"] = "bridge"
+    socket: NonEmpty = "run/agent.sock"
+    socket_group: str = ""
+    runtime_port: Annotated[int, Field(ge=0, le=65535)] = 0
+
+
+@dataclass(frozen=True, kw_only=True, config=CLOSED)
 class MerchantFile:
     """All of `merchant.toml`, as written."""
 
@@ -128,6 +158,7 @@ class MerchantFile:
     task: tuple[dict[str, Any], ...] = ()
     privacy: PrivacyCap = PrivacyCap()
     serve: Serving = Serving()
+    connect: Connect | None = None
 
 
 def is_url(source: str) -> bool:
@@ -147,3 +178,11 @@ def masked(text: str) -> str:
     """
     without = re.sub(r"(://[^:/@\s]*):\S*@", r"\1:***@", text)
     return re.sub(r"(?i)\b(password|passwd|pwd|sslpassword)=[^&\s'\"]*", r"\1=***", without)
+
+
+def masked_error(error: ConfigError) -> ConfigError:
+    """Return an error about a merchant's file without the passwords of the URLs in it."""
+    value = error.value
+    if value is not None and not isinstance(value, bool | int | float):
+        value = masked(str(value))
+    return ConfigError(error.file, error.key, value, masked(error.allowed))
