@@ -1,17 +1,26 @@
 """The ServerApp that Flower starts: reads the run config and trains."""
 
 import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from socket import AF_UNIX, SOCK_DGRAM, socket
 
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
+from shared_model import signing
+from shared_model.errors import ConfigError, FedbazaarError
+from shared_model.journal import Journal
 from shared_model.schema import Federation, load_federation
 
 from . import checkpoint, coordinator, release
 from .config import RunConfig, RunSettings, parse_run_config
 from .enrolment import load_members
 from .roster import Roster, asked, by_name, waiting
+from .strategy import Sign, unsigned
 from .streaming import StreamingGrid
 
 app = ServerApp()
@@ -19,13 +28,27 @@ app = ServerApp()
 
 @app.main()
 def main(grid: Grid, context: Context) -> None:
-    """Train the contract's model; leave the released arrays in the run directory and offer them to all."""
-    from shared_model import model
+    """Train the contract's model; leave the released arrays in the run directory and offer them to all.
 
+    What stops the run is the last line of its journal, `run_stopped`, for whoever watches from outside.
+    """
     told = parse_run_config(context.run_config)
     federation = load_federation(Path(told.contract))
     settings = settings_of(told)
-    streaming, roster = StreamingGrid(grid), roster_of(told, federation)
+    try:
+        _run(grid, told, federation, settings)
+    except (FedbazaarError, OSError) as error:
+        with suppress(FedbazaarError, OSError), Journal(settings.directory / coordinator.JOURNAL) as journal:
+            journal.append("run_stopped", at=datetime.now(UTC).isoformat(), reason=str(error))
+        raise
+
+
+def _run(grid: Grid, told: RunConfig, federation: Federation, settings: RunSettings) -> None:
+    from shared_model import model
+
+    sign = signer(told, federation)
+    streaming = StreamingGrid(grid, wake=poke(told.doorman))
+    roster = roster_of(told, federation)
     arrays = coordinator.train(
         streaming,
         federation,
@@ -33,9 +56,10 @@ def main(grid: Grid, context: Context) -> None:
         settings=settings,
         roster=roster,
         task_of=model.task_of(federation),
+        sign=sign,
     )
-    release.write(arrays, federation, settings)
-    release.offer(streaming, arrays, federation, settings=settings, roster=roster)
+    release.write(arrays, federation, settings, sign=sign)
+    release.offer(streaming, arrays, federation, settings=settings, roster=roster, sign=sign)
 
 
 def settings_of(told: RunConfig) -> RunSettings:
@@ -55,3 +79,34 @@ def roster_of(told: RunConfig, federation: Federation) -> Roster:
     """Return the enrolled members where there is a list of them, and otherwise ask every node."""
     roster = by_name(load_members(Path(told.members), federation)) if told.members else asked()
     return waiting(roster, members=told.wait_members, seconds=told.wait_seconds)
+
+
+def signer(told: RunConfig, federation: Federation) -> Sign:
+    """Return what signs instructions: the contract's key, or nothing where the contract names none.
+
+    Raises:
+        ConfigError: The contract names a key and the run config does not, or another one.
+        StateError: The file is no key.
+    """
+    public = federation.federation.coordinator_key
+    if not public:
+        return unsigned
+    if not told.signing_key:
+        raise ConfigError(
+            "Flower's run config", "signing-key", None, "the private key of federation.coordinator_key"
+        )
+    pem = Path(told.signing_key).read_bytes()
+    if signing.public_key(pem) != public:
+        raise ConfigError(told.contract, "federation.coordinator_key", public, signing.public_key(pem))
+    return partial(signing.signed, key=signing.read_key(pem))
+
+
+def poke(path: str) -> Callable[[], None]:
+    """Return what tells the doorman at `path` that there is work; nobody there is no error."""
+
+    def told() -> None:
+        with suppress(OSError), socket(AF_UNIX, SOCK_DGRAM) as sender:
+            sender.setblocking(False)
+            sender.sendto(b"work", path)
+
+    return told if path else lambda: None

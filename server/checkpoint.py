@@ -6,6 +6,7 @@ Guarantees:
     (`tests/server/test_checkpoint.py`)
 """
 
+import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -36,12 +37,14 @@ class Progress:
         iterate: The shared arrays, float64.
         moments: State of the server optimizer.
         average: Mean of late iterates.
+        answered: Name of a member -> the last round for which its answer was used.
     """
 
     round: int
     iterate: Arrays
     moments: optimizers.State = field(default_factory=dict)
     average: Average = field(default_factory=Average)
+    answered: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +74,7 @@ def save(directory: Path, checkpoint: Checkpoint, *, keep: int = 2, durable: boo
         "fingerprint": checkpoint.fingerprint,
         "lineage": checkpoint.lineage,
         "averaged": str(progress.average.count),
+        "answered": json.dumps(dict(progress.answered)),
     }
     files.write_tensors(path, _tensors(progress), metadata, durable=durable)
     for old in _newest_first(directory)[keep:]:
@@ -115,6 +119,7 @@ def _read(path: Path) -> Checkpoint:
             iterate=_under("iterate", tensors),
             moments={kind: found for kind in ("first", "second") if (found := _under(kind, tensors))},
             average=average,
+            answered=json.loads(metadata["answered"]),
         )
         return Checkpoint(fingerprint=metadata["fingerprint"], lineage=metadata["lineage"], progress=progress)
     except (KeyError, ValueError) as error:

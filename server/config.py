@@ -48,6 +48,9 @@ class RunConfig:
         members: Path of the enrolment file (`server.enrolment`); empty to ask every node who it is.
         lineage: Empty to go on with the run directory's own, or to begin a new one where it is empty.
         seed: Of the initial shared arrays.
+        signing_key: Path of the private key that belongs to the contract's `coordinator_key`; empty where the
+            contract has none.
+        doorman: Path of the socket of whoever holds the nodes' polls (`server.deployment`); empty for nobody.
         keep_checkpoints: See `RunSettings`.
         durable: See `RunSettings`.
         wait_members: So many members must be reachable before a round begins.
@@ -59,6 +62,8 @@ class RunConfig:
     members: str = ""
     lineage: str = ""
     seed: int = 0
+    signing_key: str = ""
+    doorman: str = ""
     keep_checkpoints: Annotated[int, Field(ge=1)] = 2
     durable: bool = True
     wait_members: Annotated[int, Field(ge=1)] = 1

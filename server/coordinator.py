@@ -22,7 +22,7 @@ from .checkpoint import Checkpoint, Progress
 from .config import RunSettings
 from .open_round import needed
 from .roster import Roster
-from .strategy import FederatedStrategy, Note
+from .strategy import FederatedStrategy, Note, Sign, unsigned
 
 JOURNAL = "journal.jsonl"
 
@@ -64,6 +64,7 @@ def train(
     settings: RunSettings,
     roster: Roster,
     task_of: Mapping[str, str],
+    sign: Sign = unsigned,
     on_round: Callable[[RoundSummary], None] | None = None,
 ) -> SharedArrays:
     """Train the shared arrays for the contract's rounds; go on where an earlier call stopped.
@@ -79,6 +80,7 @@ def train(
         settings: Where the run is kept and what it is called.
         roster: Who takes part.
         task_of: Array -> the task it belongs to, for arrays that belong to one.
+        sign: Puts the coordinator's signature on an instruction.
         on_round: Is told of every completed round, after its checkpoint.
 
     Returns:
@@ -95,7 +97,13 @@ def train(
         note = partial(_note, journal)
         progress = _begun(federation, initial, settings, note)
         strategy = FederatedStrategy(
-            federation, progress, lineage=settings.lineage, roster=roster, task_of=task_of, note=note
+            federation,
+            progress,
+            lineage=settings.lineage,
+            roster=roster,
+            task_of=task_of,
+            sign=sign,
+            note=note,
         )
         while strategy.progress.round < federation.federation.rounds:
             summary = _round(strategy, grid, federation, note)

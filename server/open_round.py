@@ -17,10 +17,10 @@ class OpenRound:
     """Who was asked what, and what has come back so far.
 
     Attributes:
-        instruction: What every asked merchant got.
+        instruction: What the asked merchants got, each in its own name.
         start: The arrays they got.
         members: Whom it asked, by node id.
-        messages: The questions; a grid writes their ids when it sends them. All share one content.
+        messages: The questions; a grid writes their ids when it sends them.
         accepted: Names whose replies entered the sum.
         refused: Name -> why its reply did not.
         answered: Nodes that replied.

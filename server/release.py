@@ -1,5 +1,6 @@
 """The end of a training: the released arrays go into the run directory and to every member."""
 
+import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,27 +19,44 @@ from .config import RunSettings
 from .coordinator import JOURNAL
 from .open_round import OpenRound, sender
 from .roster import Roster
+from .strategy import Sign, unsigned
 
 RELEASED = "released.safetensors"
 ADOPT = f"{MessageType.TRAIN}.adopt"
 """Message type that asks a merchant to take the released arrays over."""
 
 
-def write(arrays: SharedArrays, federation: Federation, settings: RunSettings) -> Path:
+def write(
+    arrays: SharedArrays, federation: Federation, settings: RunSettings, *, sign: Sign = unsigned
+) -> Path:
     """Write the released arrays into the run directory and return the file.
+
+    With the signed instruction in it the file is an offer too: `fedbazaar-client adopt` takes it over,
+    however it reached the merchant.
 
     Raises:
         OSError: The disk is full; an earlier file stays as it was.
     """
     path = settings.directory / RELEASED
     tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
-    metadata = {"fingerprint": federation.fingerprint, "lineage": settings.lineage}
+    instruction = sign(_adoption(arrays, federation, settings))
+    metadata = {
+        "fingerprint": federation.fingerprint,
+        "lineage": settings.lineage,
+        "instruction": json.dumps(instruction.to_mapping()),
+    }
     files.write_tensors(path, tensors, metadata, durable=settings.durable)
     return path
 
 
 def offer(
-    grid: Grid, arrays: SharedArrays, federation: Federation, *, settings: RunSettings, roster: Roster
+    grid: Grid,
+    arrays: SharedArrays,
+    federation: Federation,
+    *,
+    settings: RunSettings,
+    roster: Roster,
+    sign: Sign = unsigned,
 ) -> Mapping[str, str]:
     """Ask every member, those that only receive too, to adopt the released arrays.
 
@@ -49,12 +67,7 @@ def offer(
         Name -> `adopted`, `missing`, or why not, for every member.
     """
     members = dict(roster(grid))
-    instruction = Instruction(
-        fingerprint=federation.fingerprint,
-        lineage=settings.lineage,
-        round=federation.federation.rounds,
-        digest=protocol.digest(arrays),
-    )
+    instruction = sign(_adoption(arrays, federation, settings))
     content = RecordDict(
         {protocol.ARRAYS: wire.pack(arrays), protocol.INSTRUCTION: ConfigRecord({**instruction.to_mapping()})}
     )
@@ -67,6 +80,16 @@ def offer(
             outcome[members[node].name] = replies.acknowledged(reply)
     _note(settings, outcome)
     return outcome
+
+
+def _adoption(arrays: SharedArrays, federation: Federation, settings: RunSettings) -> Instruction:
+    return Instruction(
+        kind="adopt",
+        fingerprint=federation.fingerprint,
+        lineage=settings.lineage,
+        round=federation.federation.rounds,
+        digest=protocol.digest(arrays),
+    )
 
 
 def _note(settings: RunSettings, outcome: Mapping[str, str]) -> None:

@@ -5,6 +5,7 @@ of an error reply only the code is ever read, never the text that came with it.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Message, RecordDict
@@ -30,7 +31,7 @@ _FLOWER_ERRORS = {
 
 
 def check(
-    reply: Message, instruction: Instruction, expected: Mapping[str, tuple[int, ...]]
+    reply: Message, instruction: Instruction, expected: Mapping[str, tuple[int, ...]], dtype: np.dtype[Any]
 ) -> SharedArrays | str:
     """Return the arrays of a usable reply, or in words why it is not usable.
 
@@ -38,10 +39,11 @@ def check(
         reply: What came back.
         instruction: What was asked.
         expected: Shape of every array of the contract.
+        dtype: Of all of them.
     """
     if reply.has_error():
         return _error_name(reply.error.code)
-    return _checked(reply.content, instruction, expected)
+    return _checked(reply.content, instruction, expected, dtype)
 
 
 def acknowledged(reply: Message) -> str:
@@ -53,7 +55,10 @@ def acknowledged(reply: Message) -> str:
 
 
 def _checked(
-    content: RecordDict, instruction: Instruction, expected: Mapping[str, tuple[int, ...]]
+    content: RecordDict,
+    instruction: Instruction,
+    expected: Mapping[str, tuple[int, ...]],
+    dtype: np.dtype[Any],
 ) -> SharedArrays | str:
     arrays, report = content.get(protocol.ARRAYS), content.get(protocol.REPORT)
     if surplus := sorted(set(content) - {protocol.ARRAYS, protocol.REPORT}):
@@ -68,9 +73,9 @@ def _checked(
         values = wire.unpack(arrays)
     except ProtocolError as error:
         return _short(str(error))
-    if problem := protocol.problem_with(values, expected):
+    if problem := protocol.problem_with(values, expected, dtype):
         return _short(problem)
-    return {name: values[name].astype(np.float32, copy=False) for name in expected}
+    return {name: values[name] for name in expected}
 
 
 def _problem_with_report(record: ConfigRecord, instruction: Instruction) -> str | None:

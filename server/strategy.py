@@ -6,14 +6,16 @@ lets one odd reply fail the whole run.
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 
 import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord, RecordDict
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
-from shared_model import protocol
+from shared_model import precision, protocol
 from shared_model.errors import AggregationError
+from shared_model.precision import PRECISIONS
 from shared_model.protocol import Instruction
 from shared_model.schema import Federation
 
@@ -25,7 +27,15 @@ from .roster import Member, Roster
 Note = Callable[..., None]
 """Writes one event and its facts, as `shared_model.journal.Journal.append` does."""
 
+Sign = Callable[[Instruction], Instruction]
+"""Puts the coordinator's signature on an instruction."""
+
 logger = logging.getLogger(__name__)
+
+
+def unsigned(instruction: Instruction) -> Instruction:
+    """Return the instruction as it is, which is enough in a simulation."""
+    return instruction
 
 
 class FederatedStrategy(Strategy):
@@ -51,6 +61,7 @@ class FederatedStrategy(Strategy):
         lineage: str,
         roster: Roster,
         task_of: Mapping[str, str],
+        sign: Sign = unsigned,
         note: Note = lambda event, **facts: None,
     ) -> None:
         """Continue from `progress`.
@@ -62,10 +73,13 @@ class FederatedStrategy(Strategy):
             roster: Who can be asked.
             task_of: Array -> the task it belongs to, for arrays that belong to one; such an array is
                 averaged over the members that train the task.
+            sign: Puts the coordinator's signature on an instruction.
             note: Is told what happens.
         """
         self._federation = federation
         self._lineage, self._roster, self._task_of, self._note = lineage, roster, dict(task_of), note
+        self._sign = sign
+        self._precision = PRECISIONS[federation.federation.precision]
         self._shapes = {name: array.shape for name, array in progress.iterate.items()}
         self._names_of: dict[frozenset[str], tuple[str, ...]] = {}
         self.progress = progress
@@ -74,7 +88,7 @@ class FederatedStrategy(Strategy):
     @property
     def arrays(self) -> ArrayRecord:
         """The current shared arrays as they travel."""
-        return wire.pack(wire.rounded(self.progress.iterate))
+        return wire.pack(precision.rounded(self.progress.iterate, self._precision))
 
     def summary(self) -> None:
         """Log what the contract asks for."""
@@ -91,12 +105,12 @@ class FederatedStrategy(Strategy):
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> list[Message]:
-        """Return one question per member that trains; they all share one content.
+        """Return one question per member that trains; they all share the bytes of the arrays.
 
         Raises:
             AggregationError: `arrays` are not this strategy's own.
         """
-        start = wire.rounded(self.progress.iterate)
+        start = precision.rounded(self.progress.iterate, self._precision)
         digest = protocol.digest(start)
         if protocol.digest(wire.unpack(arrays)) != digest:
             raise AggregationError(
@@ -109,11 +123,14 @@ class FederatedStrategy(Strategy):
             digest=digest,
         )
         members = self._members(grid)
-        content = RecordDict(
-            {protocol.ARRAYS: arrays, protocol.INSTRUCTION: ConfigRecord({**instruction.to_mapping()})}
-        )
         messages = [
-            Message(content, node, MessageType.TRAIN, group_id=str(instruction.round)) for node in members
+            Message(
+                self._question(arrays, instruction, member),
+                node,
+                MessageType.TRAIN,
+                group_id=str(instruction.round),
+            )
+            for node, member in members.items()
         ]
         self.opened = OpenRound(instruction, start, members, messages)
         asked = sorted(member.name for member in members.values())
@@ -155,6 +172,13 @@ class FederatedStrategy(Strategy):
     def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> None:
         """Nothing was asked."""
 
+    def _question(self, arrays: ArrayRecord, common: Instruction, member: Member) -> RecordDict:
+        """Return what one member is sent: the arrays, and the instruction in its name, signed."""
+        own = replace(common, merchant=member.name, answered=self.progress.answered.get(member.name, 0))
+        return RecordDict(
+            {protocol.ARRAYS: arrays, protocol.INSTRUCTION: ConfigRecord({**self._sign(own).to_mapping()})}
+        )
+
     def _members(self, grid: Grid) -> dict[int, Member]:
         """Return the members to ask, by node id, in order of node id."""
         found: dict[int, Member] = {}
@@ -181,14 +205,14 @@ class FederatedStrategy(Strategy):
             self._note("reply_refused", round=number, merchant=member.name, reason="second reply")
             return
         opened.answered.add(node)
-        checked = replies.check(reply, opened.instruction, self._shapes)
+        checked = replies.check(reply, opened.instruction, self._shapes, self._precision.dtype)
         if isinstance(checked, str):
             opened.refused[member.name] = checked
             self._note("reply_refused", round=number, merchant=member.name, reason=checked)
             return
         opened.total = aggregation.add(
             opened.total,
-            checked,
+            precision.decoded(checked, opened.start, self._precision),
             opened.start,
             weight=self._federation.tiers[member.tier].weight,
             names=self._trained_by(member),
@@ -220,10 +244,11 @@ class FederatedStrategy(Strategy):
             options,
             optimizers.learning_rate(options, round_number=number, rounds=rounds),
         )
-        for name, array in wire.rounded(iterate).items():
+        for name, array in precision.rounded(iterate, self._precision).items():
             if not np.isfinite(array).all():
                 raise AggregationError(f"Round {number} makes {name} infinite: lower the learning rates.")
         average = self.progress.average
         if options.average == "last_half":
             average = averaging.include(average, iterate, round_number=number, rounds=rounds)
-        return Progress(round=number, iterate=iterate, moments=moments, average=average)
+        answered = {**self.progress.answered, **dict.fromkeys(opened.accepted, number)}
+        return Progress(round=number, iterate=iterate, moments=moments, average=average, answered=answered)

@@ -100,6 +100,47 @@ def test_a_round_that_was_never_planned_is_refused(tmp_path: Path, number: int) 
     assert refused.value.code == Refusal.ROUND
 
 
+def test_a_round_is_skipped_only_where_the_coordinator_knows_that_it_was_missed(tmp_path: Path) -> None:
+    merchant = shops.merchant(tmp_path)
+    trained(merchant, round=1, answered=0)
+    with pytest.raises(Refused, match="holds an answer of acme for round 2") as refused:
+        trained(merchant, round=3, answered=2)
+    assert refused.value.code == Refusal.ROUND
+    trained(merchant, round=3, answered=1)
+
+
+def test_a_merchant_whose_state_is_an_older_copy_is_told_so(tmp_path: Path) -> None:
+    with pytest.raises(Refused, match="an older copy, or somebody answers in this merchant's name"):
+        trained(shops.merchant(tmp_path), round=2, answered=1)
+
+
+def test_in_half_precision_the_change_travels(tmp_path: Path) -> None:
+    full = shops.merchant(tmp_path / "full")
+    half = shops.merchant(tmp_path / "half", agreement=shops.contract(federation={"precision": "float16"}))
+    start = {name: array.astype(np.float16) for name, array in shops.start(half.federation).items()}
+    change = trained(half, start)
+    assert all(array.dtype == np.float16 for array in change.values())
+    for name, value in trained(full).items():
+        np.testing.assert_allclose(start[name].astype(np.float32) + change[name], value, atol=2e-3)
+
+
+def test_in_half_precision_the_release_is_whole(tmp_path: Path) -> None:
+    merchant = shops.merchant(tmp_path, agreement=shops.contract(federation={"precision": "float16"}))
+    arrays = shops.start(merchant.federation)
+    merchant.adopt(shops.offer(merchant.federation, arrays), arrays)
+    assert merchant.served().federated is not None
+
+
+@pytest.mark.parametrize("kind", ["train", "adopt"])
+def test_an_instruction_for_one_thing_is_not_obeyed_for_another(tmp_path: Path, kind: str) -> None:
+    merchant = shops.merchant(tmp_path)
+    arrays = shops.start(merchant.federation)
+    do = merchant.adopt if kind == "train" else merchant.train
+    with pytest.raises(Refused) as refused:
+        do(shops.instruction(merchant.federation, arrays, kind=kind), arrays)
+    assert refused.value.code == Refusal.RECIPIENT
+
+
 def test_another_training_begins_afresh_and_the_first_is_not_forgotten(tmp_path: Path) -> None:
     merchant = shops.merchant(tmp_path)
     first = trained(merchant, round=2)

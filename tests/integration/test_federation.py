@@ -145,7 +145,7 @@ def test_only_shared_parameters_and_an_echo_ever_leave_a_merchant(
     assert all(set(content) == {ARRAYS, REPORT} for content in recording.sent)
     assert all(set(c.array_records[ARRAYS]) == set(model.shared_parameters()) for c in recording.sent)
     assert {tuple(sorted(c.config_records[REPORT].items())) for c in recording.sent} == {
-        (("lineage", "spring"), ("round", 1), ("version", 1)),
-        (("lineage", "spring"), ("round", 2), ("version", 1)),
+        (("lineage", "spring"), ("round", 1), ("version", 2)),
+        (("lineage", "spring"), ("round", 2), ("version", 2)),
     }
     assert not set(model.shared_parameters()) & set(model.local_parameters())

@@ -1,20 +1,22 @@
 """The ServerApp as Flower calls it, on a grid in this process."""
 
 import json
+import socket
 
 import pytest
 from flwr.app import ConfigRecord, Context, Message, RecordDict
 from typer.testing import CliRunner
 
 from server import cli
-from server.app import app
+from server.app import app, poke
 from server.release import RELEASED
-from shared_model import model
-from shared_model.errors import AggregationError
+from shared_model import model, protocol, signing
+from shared_model.errors import AggregationError, ConfigError
 from shared_model.files import read_tensors
+from shared_model.protocol import Instruction
 from shared_model.schema import load_federation
 from simulations.in_process import InProcessGrid
-from tests.server.fakes import events, make_app, moves
+from tests.server.fakes import events, instruction, make_app, moves
 
 CONTRACT = """
 [federation]
@@ -98,3 +100,80 @@ def test_a_bad_contract_is_one_line_and_exit_code_one(contract, monkeypatch, cap
         cli.main()
     assert stopped.value.code == 1
     assert "federation.rounds is 0" in capsys.readouterr().err
+
+
+# --- signing --------------------------------------------------------------------------------------------
+
+
+KEY = signing.new_key()
+
+
+@pytest.fixture
+def signed_contract(contract, tmp_path):
+    line = f'name = "harbour"\ncoordinator_key = "{signing.public_key(KEY)}"'
+    contract.write_text(CONTRACT.replace('name = "harbour"', line))
+    (tmp_path / "signing.key").write_bytes(KEY)
+    return contract
+
+
+def heard_by(grid):
+    """Return the instructions that go through a grid from now on."""
+    heard, send = [], grid.push_messages
+
+    def push(messages):
+        messages = list(messages)
+        heard.extend(m for m in messages if protocol.INSTRUCTION in m.content)
+        return send(messages)
+
+    grid.push_messages = push
+    return heard
+
+
+def test_every_instruction_is_signed_and_says_what_was_answered(signed_contract, tmp_path):
+    grid = make_grid()
+    heard = heard_by(grid)
+    start(grid, signed_contract, **{"signing-key": str(tmp_path / "signing.key")})
+    told = [instruction(message) for message in heard]
+    for one in told:
+        signing.check(one, signing.public_key(KEY))
+    assert [(i.kind, i.merchant, i.round, i.answered) for i in told] == [
+        ("train", "alba", 1, 0),
+        ("train", "bruno", 1, 0),
+        ("train", "alba", 2, 1),
+        ("train", "bruno", 2, 1),
+        ("adopt", "", 2, 0),
+        ("adopt", "", 2, 0),
+    ]
+
+
+def test_the_released_file_is_a_signed_offer(signed_contract, tmp_path):
+    start(make_grid(), signed_contract, **{"signing-key": str(tmp_path / "signing.key")})
+    tensors, metadata = read_tensors(tmp_path / "run" / RELEASED)
+    offer = Instruction.from_mapping(json.loads(metadata["instruction"]))
+    signing.check(offer, signing.public_key(KEY))
+    assert offer.digest == protocol.digest({name: tensor.numpy() for name, tensor in tensors.items()})
+
+
+def test_a_contract_with_a_key_is_not_run_without_it(signed_contract):
+    with pytest.raises(ConfigError, match="signing-key is missing"):
+        start(make_grid(), signed_contract)
+
+
+def test_another_key_than_the_contracts_is_refused_and_the_journal_says_so(signed_contract, tmp_path):
+    (tmp_path / "signing.key").write_bytes(signing.new_key())
+    with pytest.raises(ConfigError, match="coordinator_key"):
+        start(make_grid(), signed_contract, **{"signing-key": str(tmp_path / "signing.key")})
+    [stopped] = events(tmp_path / "run", "run_stopped")
+    assert "coordinator_key" in stopped["reason"]
+
+
+def test_the_doorman_is_told_that_there_is_work(tmp_path):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as doorman:
+        doorman.bind(str(tmp_path / "door"))
+        poke(str(tmp_path / "door"))()
+        assert doorman.recv(16) == b"work"
+
+
+def test_a_doorman_who_left_stops_nobody(tmp_path):
+    poke(str(tmp_path / "nobody"))()
+    poke("")()

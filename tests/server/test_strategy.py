@@ -17,6 +17,7 @@ from simulations.in_process import InProcessGrid
 from tests.server.fakes import (
     answer,
     arrays,
+    instruction,
     make_app,
     make_federation,
     make_grid,
@@ -87,10 +88,11 @@ def test_a_merchant_that_only_receives_is_never_asked():
     assert [message.metadata.dst_node_id for message in messages] == [grid.node_ids["alba"]]
 
 
-def test_all_questions_share_one_content():
+def test_all_questions_share_the_arrays_and_each_is_addressed():
     grid = make_grid({"alba": moves(1.0), "bruno": moves(1.0)})
     first, second = configure(make_strategy(grid, make_federation()), grid)
-    assert first.content is second.content
+    assert first.content[protocol.ARRAYS]["w"].data is second.content[protocol.ARRAYS]["w"].data
+    assert [instruction(question).merchant for question in (first, second)] == ["alba", "bruno"]
 
 
 def test_a_question_carries_the_arrays_and_the_instruction_only():
@@ -104,6 +106,10 @@ def test_a_question_carries_the_arrays_and_the_instruction_only():
         "lineage": "first",
         "round": 1,
         "digest": protocol.digest(arrays(0.0)),
+        "kind": "train",
+        "merchant": "alba",
+        "answered": 0,
+        "signature": "",
     }
 
 

@@ -1,10 +1,13 @@
 import time
 
-from flwr.app import Message, MessageType, RecordDict
+import pytest
+from flwr.app import ConfigRecord, Error, Message, MessageType, RecordDict
 
+from server import wire
 from server.streaming import StreamingGrid
+from shared_model.protocol import Instruction, Refusal
 from simulations.in_process import InProcessGrid
-from tests.server.fakes import make_app, make_federation, make_grid, moves, run
+from tests.server.fakes import arrays, make_app, make_federation, make_grid, moves, run
 
 
 class Slow(InProcessGrid):
@@ -69,3 +72,85 @@ def test_it_passes_the_rest_on():
     assert list(streaming.get_node_ids()) == list(grid.get_node_ids())
     assert [node.name for node in streaming.get_nodes()] == ["merchant-0", "merchant-1"]
     assert streaming.run.run_id == grid.run.run_id
+
+
+# --- asking again ---------------------------------------------------------------------------------------
+
+
+class Flaky(InProcessGrid):
+    """Answers with the given error codes first, and then as a merchant does; `away` nodes are not online."""
+
+    def __init__(self, codes, away=()):
+        super().__init__(
+            make_app({"alba": moves(1.0), "bruno": moves(1.0)}),
+            {"alba": {"name": "alba"}, "bruno": {"name": "bruno"}},
+        )
+        self.codes, self.away, self.asked = {self.node_ids["alba"]: list(codes)}, set(away), []
+
+    def get_node_ids(self):
+        return [node for name, node in self.node_ids.items() if name not in self.away]
+
+    def pull_messages(self, message_ids):
+        for identity in [i for i in message_ids if i in self._pushed]:
+            question = self._pushed[identity]
+            node = question.metadata.dst_node_id
+            self.asked.append(node)
+            if self.codes.get(node):
+                del self._pushed[identity]
+                yield Message(Error(self.codes[node].pop(0)), reply_to=question)
+            else:
+                yield from super().pull_messages([identity])
+
+
+def impatient(grid, **options):
+    return StreamingGrid(grid, **{"poll_seconds": 0.001, "first_pause": 0.001, "patience": 5.0, **options})
+
+
+def sent(grid):
+    record = ConfigRecord(Instruction(fingerprint="f", lineage="spring", round=1, digest="d").to_mapping())
+    content = RecordDict({"arrays": wire.pack(arrays(0.0)), "instruction": record})
+    return [Message(content, node, MessageType.TRAIN) for node in grid.node_ids.values()]
+
+
+def test_a_merchant_that_was_lost_is_asked_again_and_answers_under_the_first_id():
+    grid = Flaky([5, 8])
+    asked = sent(grid)
+    replies = list(impatient(grid).send_and_receive(asked))
+    assert not any(reply.has_error() for reply in replies)
+    assert {r.metadata.reply_to_message_id for r in replies} == {m.metadata.message_id for m in asked}
+    assert grid.asked.count(grid.node_ids["alba"]) == 3
+
+
+def test_a_merchant_that_is_lost_for_the_third_time_is_given_up():
+    grid = Flaky([5, 5, 5])
+    errors = [reply.error.code for reply in impatient(grid).send_and_receive(sent(grid)) if reply.has_error()]
+    assert errors == [5]
+    assert grid.asked.count(grid.node_ids["alba"]) == 3
+
+
+@pytest.mark.parametrize("code", [Refusal.FAILED, Refusal.SIGNATURE, Refusal.CONFLICT, 2])
+def test_a_refusal_that_will_not_pass_is_final(code):
+    grid = Flaky([int(code)])
+    errors = [reply.error.code for reply in impatient(grid).send_and_receive(sent(grid)) if reply.has_error()]
+    assert errors == [code]
+    assert grid.asked.count(grid.node_ids["alba"]) == 1
+
+
+def test_a_node_that_stays_away_is_not_waited_for_until_the_deadline():
+    grid = Flaky([5], away=["alba"])
+    began = time.monotonic()
+    replies = list(impatient(grid, patience=0.01).send_and_receive(sent(grid), timeout=60))
+    assert [reply.error.code for reply in replies if reply.has_error()] == [5]
+    assert time.monotonic() - began < 30
+
+
+def test_at_the_deadline_the_last_error_is_told():
+    grid = Flaky([5])
+    replies = list(impatient(grid, first_pause=60.0).send_and_receive(sent(grid), timeout=0.05))
+    assert [reply.error.code for reply in replies if reply.has_error()] == [5]
+
+
+def test_whoever_holds_the_polls_is_told_of_every_sending():
+    grid, woken = Flaky([5]), []
+    list(impatient(grid, wake=lambda: woken.append(True)).send_and_receive(sent(grid)))
+    assert len(woken) == 2

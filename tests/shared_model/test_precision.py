@@ -29,7 +29,7 @@ def test_full_precision_changes_nothing(values: list[float]) -> None:
     assert decoded(answer, array(*reversed(values)), FULL)["w"].tolist() == trained["w"].tolist()
 
 
-@given(start=st.floats(-100, 100, width=16), change=st.floats(-0.1, 0.1, width=32))
+@given(start=st.floats(-100, 100, width=16), change=st.floats(-0.125, 0.125, width=32))
 def test_a_change_arrives_with_eleven_bits(start: float, change: float) -> None:
     trained = array(start + change)
     back = decoded(encoded(trained, array(start), HALF), array(start), HALF)["w"][0]
