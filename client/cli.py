@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from shared_model import command_line, files
+from shared_model import command_line
 from shared_model.schema import load_federation
 
 app = typer.Typer(
@@ -17,8 +17,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-Merchant = Annotated[Path, typer.Argument(help="The merchant's own file, merchant.toml.")]
-Contract = Annotated[Path, typer.Option("--contract", help="The agreement, federation.toml.")]
+Merchant = Annotated[Path, typer.Argument(help="The merchant's own file, merchant.toml, or its folder.")]
+Contract = Annotated[
+    Path | None,
+    typer.Option("--contract", help="The agreement; without it the one that [connect] names."),
+]
 
 
 @app.callback()
@@ -29,26 +32,43 @@ def _commands() -> None:
 @app.command()
 def check(
     merchant: Merchant,
-    contract: Contract,
+    contract: Contract = None,
     report: Annotated[Path | None, typer.Option("--json", help="Write the report to this file too.")] = None,
 ) -> None:
     """Read the data and say what it is good for, before anything is sent anywhere.
 
     Exit code 1 means that this merchant would be refused as things stand.
     """
+    from shared_model import files
+
     from .check import show
     from .config import load_merchant
+    from .connection import load_deployed, merchant_file
     from .data.dataset import prepare
     from .data.quality import inspect
 
-    federation = load_federation(contract)
-    config = load_merchant(merchant, federation)
+    federation = load_federation(contract or load_deployed(merchant).connection.contract)
+    config = load_merchant(merchant_file(merchant), federation)
     quality = inspect(prepare(config, federation), config, federation)
     show(quality, Console())
     if report is not None:
         files.write(report, json.dumps(asdict(quality), indent=2).encode(), durable=False)
     if quality.refusals:
         raise typer.Exit(1)
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="Folder to make, or one that has a merchant.toml already.")],
+    invitation: Annotated[
+        Path, typer.Option("--invitation", help="Folder that the coordinator gave: federation.toml, ca.crt.")
+    ],
+    name: Annotated[str, typer.Option("--name", help="How the federation calls this merchant.")],
+) -> None:
+    """Make what it takes to be connected: a key of its own, the agreement, and where the coordinator is."""
+    from .joining import join, show
+
+    show(join(folder, invitation, name), Console())
 
 
 def main() -> None:

@@ -64,7 +64,7 @@ def load_deployed(path: Path) -> Deployed:
     Raises:
         ConfigError: There is no such file, it has no `[connect]` table, or says something not allowed.
     """
-    file = (path / "merchant.toml" if path.is_dir() else path).absolute()
+    file = merchant_file(path).absolute()
     try:
         written = declared.load(MerchantFile, file)
     except ConfigError as error:
@@ -78,6 +78,11 @@ def load_deployed(path: Path) -> Deployed:
         state=file.parent / written.merchant.state,
         connection=located(file, written.connect),
     )
+
+
+def merchant_file(path: Path) -> Path:
+    """Return the merchant's file, which a command names by itself or by its folder."""
+    return path / "merchant.toml" if path.is_dir() else path
 
 
 def located(file: Path, written: Connect) -> Connection:

@@ -15,6 +15,8 @@ from shared_model.errors import ConfigError
 from shared_model.schema import Count, Positive
 
 NonEmpty = Annotated[str, Field(min_length=1)]
+Address = Annotated[str, Field(pattern=r"^([A-Za-z0-9._-]+|\[[0-9a-fA-F:.]+\]):[0-9]{1,5}$")]
+"""`host:port`; a host is a name, an IPv4 address, or an IPv6 address in brackets."""
 
 FILE_TYPES = (".csv", ".csv.gz", ".parquet")
 """How the name of a file with data may end."""
@@ -135,7 +137,7 @@ class Connect:
     """
 
     contract: NonEmpty = "federation.toml"
-    address: Annotated[str, Field(pattern=r"^(\[[0-9a-fA-F:.]+\]|[^\s:/\[\]]+):[0-9]{1,5}$")]
+    address: Address
     certificates: NonEmpty = "ca.crt"
     node_key: NonEmpty = "keys/node.key"
     executor: Literal["bridge", "clientapp"] = "bridge"

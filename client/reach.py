@@ -3,13 +3,17 @@
 This module imports neither torch nor polars; the merchant behind the door does, when it is opened.
 """
 
+import threading
 from collections.abc import Mapping
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
 from shared_model.errors import ConfigError
 from shared_model.protocol import Instruction, SharedArrays
+
+_MOST_MERCHANTS = 4096
+"""So many stay open in one process, each with its data; the one unused for longest goes first."""
 
 NodeConfig = Mapping[str, str | int | float | bool | bytes]
 
@@ -47,22 +51,46 @@ def merchant_for(node: NodeConfig) -> ReachableMerchant:
     """Return the merchant that a node's configuration names.
 
     Args:
-        node: `merchant` and `contract`, paths of the two files; `seed` makes draws reproducible.
+        node: Either `agent`, path of the Unix socket behind which the merchant lives; or `merchant` and
+            `contract`, paths of the two files of a merchant in this process, where `seed` makes draws
+            reproducible.
 
     Raises:
-        ConfigError: A key is missing or of another type, or one of the files is not acceptable.
+        ConfigError: A key is missing, of another type or one too many, or one of the files is not acceptable.
         DataError: The shop's data cannot be used.
     """
-    for key in ("merchant", "contract"):
-        if not isinstance(node.get(key), str):
-            raise ConfigError("node configuration", key, node.get(key), "the path of a file")
+    if "agent" in node:
+        for key in ("merchant", "contract", "seed"):
+            if key in node:
+                raise ConfigError(_SOURCE, key, node[key], "nothing, where `agent` names the merchant")
+        return _connected(_text(node, "agent", "the path of the agent's socket"))
     seed = node.get("seed")
     if seed is not None and type(seed) is not int:
-        raise ConfigError("node configuration", "seed", seed, "an integer, or nothing")
-    return _opened(str(node["merchant"]), str(node["contract"]), seed)
+        raise ConfigError(_SOURCE, "seed", seed, "an integer, or nothing")
+    merchant, contract = (_text(node, key, "the path of a file") for key in ("merchant", "contract"))
+    with _opening:
+        return _opened(merchant, contract, seed)
 
 
-@cache
+_SOURCE = "node configuration"
+_opening = threading.Lock()
+"""Two messages at once must not open one merchant twice: it has one state on disk."""
+
+
+def _text(node: NodeConfig, key: str, allowed: str) -> str:
+    value = node.get(key)
+    if not isinstance(value, str) or not value:
+        raise ConfigError(_SOURCE, key, value, allowed)
+    return value
+
+
+def _connected(socket: str) -> ReachableMerchant:
+    from client.agent.stub import AgentStub  # grpc: only where there is an agent
+
+    return AgentStub(Path(socket))
+
+
+@lru_cache(maxsize=_MOST_MERCHANTS)
 def _opened(merchant: str, contract: str, seed: int | None) -> ReachableMerchant:
     from client.merchant import Merchant  # heavy: torch, polars; only where a merchant lives in this process
 
