@@ -1,0 +1,103 @@
+"""Prints what an agent tells its owner, for a person at a terminal."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+_SERVED = {
+    "federated": "the federated model",
+    "alone": "the own model",
+    "floor": "bought before, then popular",
+}
+
+
+def show(status: Mapping[str, Any], console: Console) -> None:
+    """Print a status: that of the agent, or where it is down what the files tell (`agent_up` says which)."""
+    console.print(Group(*_parts(status)))
+
+
+def show_served(adopted: Mapping[str, Any], console: Console) -> None:
+    """Print what an adoption made of every task, and why."""
+    console.print(_served(adopted))
+
+
+def _parts(status: Mapping[str, Any]) -> Iterable[RenderableType]:
+    yield _headline(status)
+    if status["agent_up"]:
+        yield Text(_at_work(status["at_work"]))
+    yield _trainings(status["trainings"])
+    if status["adopted"] is None:
+        yield Text("Nothing was adopted yet: nothing is served.")
+    else:
+        yield _served(status["adopted"])
+    if status["refusals"]:
+        yield _refusals(status["refusals"])
+    else:
+        yield Text("Nothing was refused.")
+
+
+def _headline(status: Mapping[str, Any]) -> Text:
+    name = status["merchant"]
+    if not status["agent_up"]:
+        return Text(f"{name}: the agent is down; this is what its files tell.", style="bold red")
+    tasks = ", ".join(status["tasks"]) or "no common task"
+    told = f"process {status['process']}, since {status['started']}; tier {status['tier']}; {tasks}"
+    return Text(f"{name}: the agent is up ({told})", style="bold")
+
+
+def _at_work(job: Mapping[str, Any] | None) -> str:
+    if job is None:
+        return "It waits for the coordinator."
+    verb = {"train": "trains", "adopt": "adopts"}[job["kind"]]
+    return f"It {verb} round {job['round']} of {job['lineage']}, since {job['since']}."
+
+
+def _trainings(trainings: Iterable[Mapping[str, Any]]) -> RenderableType:
+    table = _table("Answered", "training", "rounds", "the last one", "at")
+    for training in trainings:
+        table.add_row(*_cells(training, "lineage", "rounds", "last_round", "at"))
+    return table if table.row_count else Text("No round was answered yet.")
+
+
+def _served(adopted: Mapping[str, Any]) -> Table:
+    title = f"Served, since round {adopted['round']} of {adopted['lineage']} was adopted at {adopted['at']}"
+    table = _table(title, "task", "served", "why", "validation rows")
+    for task, found in adopted["tasks"].items():
+        served = _SERVED.get(found["choice"], found["choice"])
+        table.add_row(Text(task), served, _why(found), str(found["rows"]))
+    return table
+
+
+def _why(found: Mapping[str, Any]) -> str:
+    """Say by how much the model that is not there by default did better, and how sure that is."""
+    if found["advantage"] is None:
+        return "there is no evidence against it"
+    challenger = "the federated model" if found["choice"] == "floor" else "the own model"
+    if found["choice"] == "alone":
+        challenger = "it"
+    error = "" if found["standard_error"] is None else f" ± {found['standard_error']:.4f}"
+    sign = "better" if found["advantage"] > 0 else "worse"
+    unsure = ", not by two standard errors" if found["advantage"] > 0 and found["choice"] != "alone" else ""
+    return f"{challenger} is {abs(found['advantage']):.4f}{error} {sign} a row{unsure}"
+
+
+def _refusals(refusals: Iterable[Mapping[str, Any]]) -> Table:
+    table = _table("Last refusals", "at", "asked", "code", "reason")
+    for refusal in refusals:
+        table.add_row(*_cells(refusal, "at", "call", "code", "reason"))
+    return table
+
+
+def _cells(line: Mapping[str, Any], *keys: str) -> list[Text]:
+    """Text, not markup: a reason may hold anything."""
+    return [Text(str(line[key])) for key in keys]
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold")
+    for column in columns:
+        table.add_column(column)
+    return table
