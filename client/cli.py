@@ -11,6 +11,8 @@ from rich.console import Console
 from shared_model import command_line
 from shared_model.schema import load_federation
 
+from .roles import Role
+
 app = typer.Typer(
     help="One merchant's side of a federation: own data, own tasks, own predictions.",
     no_args_is_help=True,
@@ -69,6 +71,49 @@ def init(
     from .joining import join, show
 
     show(join(folder, invitation, name), Console())
+
+
+@app.command()
+def status(
+    merchant: Merchant,
+    as_json: Annotated[bool, typer.Option("--json", help="Print it for programs.")] = False,
+) -> None:
+    """Say what the agent was asked, trained and refused, and what is served for every task and why."""
+    from .agent import commands, show
+
+    told = commands.status(merchant)
+    if as_json:
+        typer.echo(json.dumps(told, indent=2))
+    else:
+        show.show(told, Console())
+
+
+@app.command()
+def adopt(
+    merchant: Merchant,
+    released: Annotated[Path, typer.Argument(help="The coordinator's file, released.safetensors.")],
+) -> None:
+    """Take over a release that the coordinator did not deliver; say what is served now, and why."""
+    from .agent import commands, show
+
+    show.show_served(commands.adopt(merchant, released)["adopted"], Console())
+
+
+@app.command()
+def up(
+    merchant: Merchant,
+    role: Annotated[
+        Role, typer.Option("--role", help="Only the half with the data, or the one that is connected.")
+    ] = Role.ALL,
+) -> None:
+    """Run the merchant's processes and keep them running, until Ctrl-C.
+
+    Where two users of the machine run the two halves, each calls this with a role.
+    """
+    from .screen import Screen
+    from .up import up
+
+    up(merchant, role, Screen(Console()))
 
 
 def main() -> None:
