@@ -10,13 +10,23 @@ from rich.console import Console
 from rich.table import Table
 
 from shared_model import command_line
+from shared_model.errors import StateError
 from shared_model.schema import Federation, load_federation
+
+from .roster import Role
 
 app = typer.Typer(
     help="Run a federation: agree, train, report.", no_args_is_help=True, pretty_exceptions_enable=False
 )
 
 _BYTES_PER_NUMBER = 4
+
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The coordinator's folder.", file_okay=False)]
+WaitMembers = Annotated[
+    int | None,
+    typer.Option(min=1, help="Members to wait for before a round; by default the quorum of all that train."),
+]
+WaitSeconds = Annotated[float, typer.Option(min=0, help="How long to wait for them.")]
 
 
 @app.callback()
@@ -35,6 +45,146 @@ def check(
         typer.echo(json.dumps(facts, indent=2))
     else:
         Console().print(_table(facts))
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Made here; nothing in it is overwritten.")],
+    contract: Annotated[Path, typer.Option(help="The federation.toml to found the federation on.")],
+    address: Annotated[
+        str, typer.Option(help="host:port under which merchants reach the coordinator.")
+    ] = "localhost:8443",
+    key: Annotated[Path | None, typer.Option(help="Private signing key to use instead of a new one.")] = None,
+) -> None:
+    """Make a coordinator's folder: keys, certificates, settings, and the invitation for merchants."""
+    from .deployment import founding
+
+    market = founding.found(folder, contract, address=address, key=key)
+    federation = load_federation(market.contract)
+    _say(
+        f"{market.folder} is a coordinator's folder now.",
+        f"Contract {federation.fingerprint}, signed by {federation.federation.coordinator_key}.",
+        f"Next: give {market.invitation} to every merchant, `enroll` the node.pub that comes back, `up`.",
+    )
+
+
+@app.command()
+def enroll(
+    folder: Folder,
+    public_key: Annotated[Path, typer.Argument(help="The node.pub that the merchant sent.")],
+    name: Annotated[str, typer.Option(help="Under which the federation knows the merchant.")],
+    tier: Annotated[
+        str | None, typer.Option(help="Its size class, of the contract; not needed where there is one.")
+    ] = None,
+    tasks: Annotated[
+        str,
+        typer.Option(help="Comma list of tasks it trains; by default all whose heads are shared."),
+    ] = "",
+    role: Annotated[Role, typer.Option(help="Trains, or only receives what others trained.")] = "train",
+) -> None:
+    """Take a merchant in: its key, its name, its tasks. Registered at once where the SuperLink is up."""
+    from .deployment import market as markets
+    from .deployment import members, registration, superlink
+
+    market = markets.load(folder)
+    named = [task.strip() for task in tasks.split(",") if task.strip()]
+    member = members.enroll(market, public_key, name, tier=tier, tasks=named, role=role)
+    _say(f"{name} is a member: tier {member.tier}, role {member.role}, tasks {', '.join(member.tasks)}.")
+    if not superlink.is_up(market):
+        _say("`up` will register its node.")
+        return
+    try:
+        registration.register(market, name)
+    except StateError as error:
+        _say(f"Its node is not registered yet: {error} The next `up` tries again.")
+    else:
+        _say("Its node may connect now.")
+
+
+@app.command()
+def withdraw(folder: Folder, name: Annotated[str, typer.Argument(help="The member to strike off.")]) -> None:
+    """Strike a member off: its node is turned away, and its key never taken again."""
+    from .deployment import market as markets
+    from .deployment import members, registration, superlink
+
+    market = markets.load(folder)
+    members.withdraw(market, name)
+    registration.forget(market, name)
+    done = superlink.is_up(market)
+    if done:
+        registration.reconcile(market, _say)
+    _say(f"{name} is no member any more.", "" if done else "`up` will unregister its node.")
+
+
+@app.command()
+def renew(folder: Folder) -> None:
+    """Make a new server certificate from the folder's own authority; merchants need nothing new."""
+    from .deployment import certificates, founding
+    from .deployment import market as markets
+
+    market = markets.load(folder)
+    founding.renew(market)
+    end = certificates.expiry(market.certificate)
+    _say(f"{market.certificate} is valid until {end:%Y-%m-%d}. Start `up` again to use it.")
+
+
+@app.command()
+def up(folder: Folder) -> None:
+    """Open the market: SuperLink on loopback, the proxy before it. Runs until Ctrl-C."""
+    from .deployment import market as markets
+    from .deployment import starting
+
+    starting.start(markets.load(folder), Console())
+
+
+@app.command()
+def run(
+    folder: Folder,
+    new: Annotated[bool, typer.Option("--new", help="Leave an unfinished run and begin another.")] = False,
+    seed: Annotated[int, typer.Option(help="Of the initial model.")] = 0,
+    wait_members: WaitMembers = None,
+    wait_seconds: WaitSeconds = 300.0,
+) -> None:
+    """Train the contract's model with the members, from the first round to the release.
+
+    Needs `up` in another terminal. Ctrl-C leaves the run going.
+    """
+    from .deployment import market as markets
+    from .deployment import running
+
+    waiting = running.Waiting(members=wait_members, seconds=wait_seconds)
+    running.run(markets.load(folder), Console(), new=new, seed=seed, waiting=waiting)
+
+
+@app.command()
+def resume(folder: Folder, wait_members: WaitMembers = None, wait_seconds: WaitSeconds = 300.0) -> None:
+    """Go on with the newest unfinished run, after its last finished round; follow it where it still runs."""
+    from .deployment import market as markets
+    from .deployment import running
+
+    waiting = running.Waiting(members=wait_members, seconds=wait_seconds)
+    running.resume(markets.load(folder), Console(), waiting=waiting)
+
+
+@app.command()
+def status(
+    folder: Folder,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+) -> None:
+    """Say how far the training is, who is online, who was refused and why."""
+    from .deployment import market as markets
+    from .deployment import status as statuses
+
+    facts = statuses.facts(markets.load(folder))
+    if as_json:
+        typer.echo(json.dumps(facts, indent=2))
+    else:
+        statuses.show(facts, Console())
+
+
+def _say(*lines: str) -> None:
+    for line in filter(None, lines):
+        Console().print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def described(federation: Federation) -> dict[str, Any]:

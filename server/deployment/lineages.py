@@ -1,0 +1,123 @@
+"""The runs of a coordinator's folder: one folder a lineage, with the settings that its ServerApp gets."""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from shared_model import declared, files, journal
+from shared_model.errors import StateError
+
+from ..coordinator import JOURNAL
+from ..release import RELEASED
+from .history import History, told
+from .market import Market
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training of the contract, from its first round to the release, in as many Flower runs as it takes.
+
+    Attributes:
+        directory: With journal, checkpoints and, in the end, the released file; its name is the lineage.
+    """
+
+    directory: Path
+
+    @property
+    def lineage(self) -> str:
+        """Names this training towards everybody."""
+        return self.directory.name
+
+    @property
+    def journal(self) -> Path:
+        """What happened."""
+        return self.directory / JOURNAL
+
+    @property
+    def released(self) -> Path:
+        """The released arrays, once there are any."""
+        return self.directory / RELEASED
+
+    @property
+    def settings(self) -> Path:
+        """What the ServerApp is told, as Flower's run config."""
+        return self.directory / "run.toml"
+
+    @property
+    def flower_run(self) -> int:
+        """Id of the last Flower run that worked on it; 0 for none."""
+        try:
+            return int(self._identity.read_text())
+        except (FileNotFoundError, ValueError):
+            return 0
+
+    def remember(self, identity: int) -> None:
+        """Note which Flower run works on it."""
+        files.write(self._identity, f"{identity}\n".encode())
+
+    def history(self) -> History:
+        """Return what happened so far.
+
+        Raises:
+            StateError: The journal was changed.
+        """
+        return told(journal.read(self.journal))
+
+    @property
+    def _identity(self) -> Path:
+        return self.directory / "flower-run"
+
+
+def all_of(market: Market) -> Sequence[Run]:
+    """Return the runs, oldest first."""
+    return [Run(path.parent) for path in sorted(market.runs.glob("*/run.toml"))]
+
+
+def unfinished(market: Market) -> Run | None:
+    """Return the newest run that did not come to its release, or None.
+
+    Raises:
+        StateError: A journal was changed.
+    """
+    return next((run for run in reversed(all_of(market)) if not run.history().is_finished), None)
+
+
+def new(market: Market) -> Run:
+    """Return a run with a new lineage; names are in order of time."""
+    lineage = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    directory = market.runs / lineage
+    directory.mkdir(parents=True)
+    return Run(directory)
+
+
+def write_settings(market: Market, run: Run, *, seed: int, wait_members: int, wait_seconds: float) -> None:
+    """Write what the ServerApp is told; all paths are absolute and those of today."""
+    settings = {
+        "contract": str(market.contract),
+        "run-directory": str(run.directory),
+        "members": str(market.members),
+        "lineage": run.lineage,
+        "seed": seed,
+        "signing-key": str(market.signing_key),
+        "doorman": str(market.poke_socket) if market.settings.doorman else "",
+        "wait-members": wait_members,
+        "wait-seconds": float(wait_seconds),
+    }
+    files.write(run.settings, tomli_w.dumps(settings).encode())
+
+
+def seed_of(run: Run) -> int:
+    """Return the seed with which a run began.
+
+    Raises:
+        StateError: Its settings are damaged.
+    """
+    found: Any = declared.read_toml(run.settings).get("seed")
+    if not isinstance(found, int):
+        raise StateError(f"{run.settings} holds no seed: put the one back with which the run began.")
+    return found

@@ -1,0 +1,103 @@
+"""Members and the SuperLink: which node is whose, and telling the SuperLink what it does not know yet.
+
+Flower's list of nodes shows ids only, so the id that a registration returned is remembered here, to show who
+is online. Whose reply is whose, the ServerApp hears from the SuperLink itself.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+from shared_model import files
+
+from . import flower, members
+from .market import Market
+
+_UNREGISTERED = "unregistered"
+_UNKNOWN = 0
+
+
+@dataclass(frozen=True)
+class Remembered:
+    """What `state/nodes.json` holds.
+
+    Attributes:
+        nodes: Name -> node id of the members that were registered; 0 where the id is not known.
+        leaving: Ids of nodes whose members were withdrawn while the SuperLink was away.
+    """
+
+    nodes: Mapping[str, int] = field(default_factory=dict)
+    leaving: tuple[int, ...] = ()
+
+
+def reconcile(market: Market, tell: Callable[[str], None]) -> None:
+    """Register the members whose nodes the SuperLink does not know, and unregister those that left.
+
+    Args:
+        market: The coordinator's folder.
+        tell: Is told of each change, in words.
+
+    Raises:
+        StateError: The SuperLink cannot be reached.
+    """
+    known = {node.identity for node in flower.nodes(market.flower_home) if node.status != _UNREGISTERED}
+    for identity in remembered(market).leaving:
+        if identity in known:
+            flower.unregister(market.flower_home, identity)
+            tell(f"unregistered node {identity}, whose member was withdrawn")
+    _remember(market, replace(remembered(market), leaving=()))
+    for name in members.enrolled(market):
+        if remembered(market).nodes.get(name) not in known | {_UNKNOWN}:
+            register(market, name)
+            tell(f"registered {name}")
+
+
+def register(market: Market, name: str) -> None:
+    """Register one member's key under its name.
+
+    Raises:
+        StateError: The SuperLink cannot be reached or refuses.
+    """
+    try:
+        found = flower.register(market.flower_home, members.public_key_file(market, name), name)
+    except flower.KeyInUse:  # registered, but the id was lost on the way
+        found = _UNKNOWN
+    now = remembered(market)
+    _remember(market, replace(now, nodes={**now.nodes, name: found}))
+
+
+def forget(market: Market, name: str) -> None:
+    """Note that a member's node is to be unregistered; `reconcile` does it."""
+    now = remembered(market)
+    nodes = dict(now.nodes)
+    found = nodes.pop(name, _UNKNOWN)
+    _remember(market, Remembered(nodes, (*now.leaving, found) if found else now.leaving))
+
+
+def statuses(market: Market) -> Mapping[str, str]:
+    """Return name -> `online`, `offline`, `registered` (never seen yet) or `unknown`, for every member.
+
+    Raises:
+        StateError: The SuperLink cannot be reached.
+    """
+    found = {node.identity: node.status for node in flower.nodes(market.flower_home)}
+    nodes = remembered(market).nodes
+    return {name: found.get(nodes.get(name, _UNKNOWN), "unknown") for name in members.enrolled(market)}
+
+
+def remembered(market: Market) -> Remembered:
+    """Return what is known of the members' nodes."""
+    file = _file(market)
+    if not file.exists():
+        return Remembered()
+    written = json.loads(file.read_text(encoding="utf-8"))
+    return Remembered(written["nodes"], tuple(written["leaving"]))
+
+
+def _file(market: Market) -> Path:
+    return market.state / "nodes.json"
+
+
+def _remember(market: Market, now: Remembered) -> None:
+    files.write(_file(market), json.dumps(asdict(now), indent=2).encode())

@@ -1,0 +1,199 @@
+"""`fedbazaar-server run` and `resume`: submit the training and show how it goes.
+
+Guarantees:
+    * One training at a time: a run that goes on is followed or left alone, never started twice.
+    * `resume` keeps lineage and seed, so that no finished round is repeated.
+    (`tests/server/deployment/test_running.py`)
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from shared_model.errors import StateError
+from shared_model.schema import load_federation
+
+from ..open_round import needed
+from . import flower, lineages, members, superlink, thin_app
+from .following import RunStopped, Tail, follow
+from .history import Event, History, told
+from .lineages import Run
+from .market import Market
+
+
+@dataclass(frozen=True, kw_only=True)
+class Waiting:
+    """How long the first round waits for members.
+
+    Attributes:
+        members: So many must be reachable; None for as many as the quorum of all that train.
+        seconds: Then the run stops.
+    """
+
+    members: int | None = None
+    seconds: float = 300.0
+
+
+def run(market: Market, console: Console, *, new: bool, seed: int, waiting: Waiting) -> None:
+    """Begin a new training and follow it to its end.
+
+    Raises:
+        StateError: No members, no SuperLink, or an unfinished run that `new` does not put aside.
+        RunStopped: It ended before the release.
+    """
+    _check_ready(market)
+    if active := _active(market):
+        raise StateError(
+            f"A run goes on already (Flower's run {active}). `fedbazaar-server resume {market.folder}` "
+            "follows it."
+        )
+    before = lineages.unfinished(market)
+    if before is not None and not new:
+        history = before.history()
+        raise StateError(
+            f"{before.directory} stopped after round {history.done} of {history.rounds or '?'}. "
+            f"`fedbazaar-server resume {market.folder}` goes on with it; `run --new` leaves it and begins "
+            "another."
+        )
+    begun = lineages.new(market)
+    _start(market, begun, console, seed=seed, waiting=waiting)
+
+
+def resume(market: Market, console: Console, *, waiting: Waiting) -> None:
+    """Go on with the newest run that did not come to its end; follow it where it still goes on.
+
+    Raises:
+        StateError: There is none, or no SuperLink.
+        RunStopped: It ended before the release.
+    """
+    _check_ready(market)
+    found = lineages.unfinished(market)
+    if found is None:
+        raise StateError(f"No run of {market.folder} is unfinished. `fedbazaar-server run` begins a new one.")
+    active = _active(market)
+    if active and active != found.flower_run:
+        raise StateError(f"Flower's run {active} goes on, which is another one. Stop it: flwr stop {active}.")
+    if active and not _had_died(market, found, active, console):
+        return
+    _start(market, found, console, seed=lineages.seed_of(found), waiting=waiting)
+
+
+def _had_died(market: Market, one: Run, identity: int, console: Console) -> bool:
+    """Follow a run that Flower says goes on; return True where it was dead, which Flower sees late."""
+    console.print(f"Run {one.lineage} still goes on: following it.", highlight=False)
+    tail = Tail(one.journal)
+    try:
+        _watch(market, one, identity, tail, told(tail.new()), console)
+    except RunStopped as stopped:
+        console.print(f"{stopped} Going on with it.", highlight=False, markup=False, soft_wrap=True)
+        return True
+    return False
+
+
+def _start(market: Market, one: Run, console: Console, *, seed: int, waiting: Waiting) -> None:
+    wanted = _quorum(market) if waiting.members is None else waiting.members
+    lineages.write_settings(market, one, seed=seed, wait_members=wanted, wait_seconds=waiting.seconds)
+    thin_app.write(market.app)
+    tail = Tail(one.journal)
+    before = replace(told(tail.new()), stopped="")
+    identity = flower.start_run(market.flower_home, market.app, one.settings)
+    one.remember(identity)
+    console.print(
+        f"Run {one.lineage} (Flower's run {identity}); waits for {wanted} members, {waiting.seconds:g} s at "
+        "most.",
+        highlight=False,
+    )
+    try:
+        _watch(market, one, identity, tail, before, console)
+    except RunStopped as stopped:
+        again = f"`fedbazaar-server resume {market.folder}` goes on with it."
+        raise RunStopped(f"{stopped} {again}") from None
+
+
+def _watch(market: Market, one: Run, identity: int, tail: Tail, before: History, console: Console) -> None:
+    columns = TextColumn("rounds"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    try:
+        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+            bar = progress.add_task("", total=before.rounds or None, completed=before.done)
+
+            def show(event: Event, history: History) -> None:
+                progress.update(bar, total=history.rounds or None, completed=history.done)
+                for line in _spoken(event, history):
+                    console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+            follow(market, one, identity, tail, before, show)
+    except KeyboardInterrupt:
+        console.print(
+            f"Left alone: the run goes on without us. `fedbazaar-server resume {market.folder}` follows it "
+            "again, `status` says how far it is.",
+            highlight=False,
+            soft_wrap=True,
+        )
+    else:
+        console.print(f"Done. The released model is {one.released}.", highlight=False, soft_wrap=True)
+
+
+def _spoken(event: Event, history: History) -> list[str]:
+    """Return the lines that a user sees for one event of the journal."""
+    match event["event"]:
+        case "run_started":
+            return [f"{history.rounds} rounds, contract {event['fingerprint'][:12]}"]
+        case "resumed":
+            return [f"going on after round {event['round']}"]
+        case "round_closed":
+            return [closed_round(history)]
+        case "round_failed":
+            return [f"round {event['round']}: {event['accepted']} usable replies of {event['asked']}"]
+        case "member_refused":
+            return [f"{event['merchant']} takes no part: {event['reason']}"]
+        case "released":
+            return [f"released: {_counted(event['members'])}"]
+    return []
+
+
+def closed_round(history: History) -> str:
+    """Return one line about the last completed round."""
+    last = history.last
+    if last is None:
+        return "no round yet"
+    parts = [f"round {last.number} of {history.rounds}: {len(last.accepted)} accepted"]
+    if last.refused:
+        parts.append("refused " + ", ".join(f"{name} ({why})" for name, why in last.refused.items()))
+    if last.missing:
+        parts.append("missing " + ", ".join(last.missing))
+    return "; ".join([*parts, f"{last.seconds:.1f} s"])
+
+
+def _counted(outcome: Mapping[str, str]) -> str:
+    """`2 adopted, 1 missing (acme)`."""
+    groups: dict[str, list[str]] = {}
+    for name, what in outcome.items():
+        groups.setdefault(what, []).append(name)
+    return ", ".join(
+        f"{len(names)} {what}" + ("" if what == "adopted" else f" ({', '.join(names)})")
+        for what, names in sorted(groups.items())
+    )
+
+
+def _check_ready(market: Market) -> None:
+    flower.check_version()
+    if not members.enrolled(market):
+        raise StateError(
+            f"Nobody is enrolled in {market.folder}. `fedbazaar-server enroll` takes a merchant in."
+        )
+    if not superlink.is_up(market):
+        raise StateError(f"The SuperLink is not up. Start `fedbazaar-server up {market.folder}` first.")
+
+
+def _active(market: Market) -> int:
+    """Return the Flower run that is not over, or 0."""
+    going = [run.identity for run in flower.runs(market.flower_home) if not run.is_over]
+    return going[0] if going else 0
+
+
+def _quorum(market: Market) -> int:
+    terms = load_federation(market.contract).federation
+    train = sum(member.role == "train" for member in members.enrolled(market).values())
+    return needed(terms.quorum, train)
