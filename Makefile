@@ -1,7 +1,7 @@
 # Every command a contributor needs. A bare `make` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all check format bench fab clean
+.PHONY: help demo test test-all check format bench fab proto clean
 
 # Flower must not phone home or install anything, and neither must Ray.
 export FLWR_TELEMETRY_ENABLED := 0
@@ -50,6 +50,9 @@ bench: $(READY) ## measure; results in runs/benchmarks/*.json
 fab: $(READY) ## the bundle that Flower carries to merchants, in dist/
 	mkdir -p dist
 	cd dist && ../$(BIN)/flwr build --app ..
+
+proto: $(READY) ## the code that client/agent/agent.proto describes, made anew
+	$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. --grpc_python_out=. client/agent/agent.proto
 
 clean: ## remove what the other targets made, except .venv
 	rm -rf runs dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks .import_linter_cache

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 
-from . import encoding, overhead
+from . import encoding, hop, overhead
 from .report import Result
 
 BENCHMARKS: dict[str, Callable[[], list[Result]]] = {
     "overhead": overhead.run,
     "encoding": encoding.run,
+    "hop": hop.run,
 }
 """Name -> the function that measures."""

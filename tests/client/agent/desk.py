@@ -30,7 +30,7 @@ def contract(**agreed: Any) -> dict[str, Any]:
 
 def signed(federation: Federation, arrays: SharedArrays, **changes: Any) -> Instruction:
     """A round for acme, signed after the changes."""
-    asked = shops.instruction(federation, arrays, merchant="acme", **changes)
+    asked = shops.instruction(federation, arrays, **{"merchant": "acme", **changes})
     return signing.signed(asked, signing.read_key(KEY))
 
 

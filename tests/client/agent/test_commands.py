@@ -1,0 +1,121 @@
+"""An owner sees what the agent did, whether or not it runs, and can hand it a release."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from client.agent import commands
+from client.cli import app
+from shared_model import files
+from shared_model.errors import ConfigError, Refused
+from shared_model.protocol import Instruction, SharedArrays
+from tests.client import shops
+from tests.client.agent.desk import Desk, contract, desk, offered
+
+CONNECT = {"address": "localhost:8443", "socket": "agent.sock"}
+
+
+def shop(folder: Path) -> Path:
+    """A shop with a [connect] table; the desk listens where that table says."""
+    path, _ = shops.write(folder, agreement=contract(), connect=CONNECT)
+    return path
+
+
+def opened(path: Path) -> "object":
+    return desk(shops.opened(path, path.parent / "federation.toml"))
+
+
+def released(folder: Path, desk: Desk, instruction: Instruction | None = None) -> Path:
+    """The coordinator's file."""
+    arrays = shops.start(desk.federation)
+    asked = offered(desk.federation, arrays, round=5) if instruction is None else instruction
+    return written(folder, arrays, {"instruction": json.dumps(asked.to_mapping())})
+
+
+def written(folder: Path, arrays: SharedArrays, metadata: dict[str, str]) -> Path:
+    path = folder / "released.safetensors"
+    files.write_tensors(path, {n: torch.from_numpy(a) for n, a in arrays.items()}, metadata, durable=False)
+    return path
+
+
+def said(*arguments: object) -> str:
+    ran = CliRunner().invoke(app, [str(a) for a in arguments], env={"COLUMNS": "200"})
+    assert ran.exit_code == 0, ran.output
+    return ran.stdout
+
+
+def test_the_status_of_an_agent_that_is_up_comes_from_the_agent(tmp_path: Path) -> None:
+    path = shop(tmp_path)
+    with opened(path) as running:  # type: ignore[attr-defined]
+        running.train()
+        with pytest.raises(Refused):
+            running.train(merchant="bravo", round=2)
+        page = said("status", path)
+    assert "acme: the agent is up" in page
+    assert "It waits for the coordinator." in page
+    assert "spring" in page
+    assert "RECIPIENT" in page
+
+
+def test_the_status_of_an_agent_that_is_down_comes_from_its_files(tmp_path: Path) -> None:
+    path = shop(tmp_path)
+    with opened(path) as running:  # type: ignore[attr-defined]
+        running.train()
+        up = commands.status(path)
+    down = json.loads(said("status", path, "--json"))
+    assert (up["agent_up"], down["agent_up"]) == (True, False)
+    assert down["trainings"] == up["trainings"]
+    assert "the agent is down" in said("status", path)
+
+
+def test_before_the_first_start_the_status_says_so(tmp_path: Path) -> None:
+    page = said("status", shop(tmp_path))
+    assert "No round was answered yet." in page
+    assert "Nothing was adopted yet" in page
+    assert "Nothing was refused." in page
+
+
+def test_a_released_file_is_adopted_and_what_is_served_is_shown(tmp_path: Path) -> None:
+    path = shop(tmp_path)
+    with opened(path) as running:  # type: ignore[attr-defined]
+        page = said("adopt", path.parent, released(tmp_path, running))
+        assert running.merchant.served()
+    assert "Served, since round 5 of spring" in page
+    assert "amount" in page
+
+
+def test_a_file_whose_signature_is_not_the_coordinators_is_refused_with_the_agents_words(
+    tmp_path: Path,
+) -> None:
+    path = shop(tmp_path)
+    with opened(path) as running:  # type: ignore[attr-defined]
+        arrays = shops.start(running.federation)
+        unsigned = released(tmp_path, running, shops.offer(running.federation, arrays))
+        with pytest.raises(Refused, match=r"refused it \(SIGNATURE\): the instruction is not signed"):
+            commands.adopt(path, unsigned)
+
+
+def test_without_an_agent_a_release_cannot_be_adopted(tmp_path: Path) -> None:
+    path = shop(tmp_path)
+    with opened(path) as running:  # type: ignore[attr-defined]
+        file = released(tmp_path, running)
+    with pytest.raises(Refused, match="fedbazaar-client up"):
+        commands.adopt(path, file)
+
+
+@pytest.mark.parametrize(
+    "metadata", [{}, {"instruction": "nonsense"}, {"instruction": "[]"}, {"instruction": "{}"}]
+)
+def test_a_file_without_an_instruction_is_named(tmp_path: Path, metadata: dict[str, str]) -> None:
+    path = shop(tmp_path)
+    file = written(tmp_path, {"weight": torch.zeros(1).numpy()}, metadata)
+    with pytest.raises(ConfigError, match="fedbazaar-server run"):
+        commands.adopt(path, file)
+
+
+def test_a_released_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="released.safetensors"):
+        commands.adopt(shop(tmp_path), tmp_path / "released.safetensors")
