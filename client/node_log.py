@@ -8,7 +8,6 @@ those of the version that `flower_version.py` names (`tests/client/test_node_log
 import re
 import socket
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from shared_model.processes import Ending
@@ -98,9 +97,19 @@ def endings(address: str) -> Sequence[Ending]:
 
 def is_connected(log: Path) -> bool:
     """Whether the node that writes `log` was let in by the coordinator."""
-    with suppress(OSError):
-        return _CONNECTED.search(log.read_text(encoding="utf-8", errors="replace")) is not None
-    return False
+    return _CONNECTED.search(_text(log)) is not None
+
+
+def is_answering(log: Path) -> bool:
+    """Whether the bridge that writes `log` has begun its work (`client.bridge`)."""
+    return "answering for the node" in _text(log)
+
+
+def _text(log: Path) -> str:
+    try:
+        return log.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
 
 
 class Reachability:

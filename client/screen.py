@@ -8,22 +8,19 @@ from dataclasses import dataclass
 from rich.console import Console
 
 _REPEAT_SECONDS = 600.0
-_SETTLED_SECONDS = 60.0
 _SAID = {"note": ""}
 
 
 @dataclass
 class _Told:
-    """What was last printed of a child, and when it last was ready."""
+    """The trouble of a child that was last printed, and when; empty once it was ready again."""
 
     trouble: str = ""
-    told: float = 0.0
-    ready: float | None = None
-    is_silent: bool = False
+    when: float = 0.0
 
 
 class Screen:
-    """Prints one line per event; trouble that repeats itself at once, only every ten minutes."""
+    """Prints one line per event; trouble that goes on, only every ten minutes."""
 
     def __init__(self, console: Console, *, clock: Callable[[], float] = time.monotonic) -> None:
         """Nothing is printed yet.
@@ -47,22 +44,18 @@ class Screen:
 
     def _is_news(self, name: str, event: str, reason: str) -> bool:
         is_first = name not in self._children
-        child = self._children.setdefault(name, _Told())
+        told = self._children.setdefault(name, _Told())
         if event == "starting":  # that it starts anew was said when it ended
             return is_first
         if event == "ready":
-            child.ready = self._clock()
-            return not child.is_silent
+            told.trouble = ""
         if event == "ended":
-            child.is_silent = not self._is_new_trouble(child, reason.partition("; next start in")[0])
-            return not child.is_silent
+            return self._is_new_trouble(told, reason.partition("; next start in")[0])
         return event != "stopping"
 
-    def _is_new_trouble(self, child: _Told, trouble: str) -> bool:
+    def _is_new_trouble(self, told: _Told, trouble: str) -> bool:
         now = self._clock()
-        settled = child.ready is not None and now - child.ready >= _SETTLED_SECONDS
-        child.ready = None
-        if trouble == child.trouble and not settled and now - child.told < _REPEAT_SECONDS:
+        if trouble == told.trouble and now - told.when < _REPEAT_SECONDS:
             return False
-        child.trouble, child.told = trouble, now
+        told.trouble, told.when = trouble, now
         return True

@@ -25,7 +25,7 @@ from shared_model.processes import Announce, Child, only_one, supervise
 
 from .connection import Connection, Deployed, load_deployed
 from .flower_version import check_flower
-from .node_log import Reachability, endings, is_connected
+from .node_log import Reachability, endings, is_answering, is_connected
 from .roles import Role
 
 _PASSED_ON = (
@@ -118,6 +118,7 @@ def node_children(deployed: Deployed) -> Sequence[Child]:
         command=_bridge_command(connection, folder, port),
         environment=_environment(),
         log=_log(deployed, "bridge"),
+        ready=lambda: is_answering(_log(deployed, "bridge")),
     )
     return (bridge, node)
 
