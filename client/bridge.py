@@ -176,7 +176,10 @@ def _answer(config: BridgeConfig, app: ClientApp | None, node: RuntimeHttpClient
                     node=own, run_id=question.metadata.run_id, message_object_id=tree.object_id
                 )
             )
+    _seal(reply)
+    _note(config.at_hand, token, letter, reply.metadata.message_id)
     _push(node, reply, own)
+    config.at_hand.unlink(missing_ok=True)  # from here on nobody must answer it again
     node.PushTaskOutput(PushTaskOutputRequest(sub_status=SubStatus.COMPLETED, details=""))
 
 
@@ -197,14 +200,14 @@ def _refusal(question: Message, error: Exception) -> Message:
 # --- what was at hand when a bridge was killed -----------------------------------------------------------
 
 
-def _note(at_hand: Path, token: str, letter: MessageProto | None = None) -> None:
-    """Remember the task and, as soon as it is known, the envelope of its message; never its content."""
+def _note(at_hand: Path, token: str, letter: MessageProto | None = None, reply: str = "") -> None:
+    """Remember the task; the envelope of its message, never its content; the id of a reply on its way."""
     envelope = "" if letter is None else base64.b64encode(letter.SerializeToString()).decode()
     temporary = at_hand.with_suffix(".new")
     with suppress(OSError):  # a full disk: without the note, the node notices a killed bridge in a minute
         handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with open(handle, "w", encoding="utf-8") as file:
-            json.dump({"token": token, "message": envelope}, file)
+            json.dump({"token": token, "message": envelope, "reply": reply}, file)
         temporary.replace(at_hand)
 
 
@@ -212,7 +215,8 @@ def _answer_what_was_lost(config: BridgeConfig) -> None:
     """Answer for the message that a killed bridge had at hand, if the node still waits for it."""
     try:
         noted = json.loads(config.at_hand.read_text(encoding="utf-8"))
-        token, envelope = str(noted["token"]), base64.b64decode(noted["message"])
+        token, reply = str(noted["token"]), str(noted["reply"])
+        envelope = base64.b64decode(noted["message"])
     except FileNotFoundError:
         return
     except (OSError, ValueError, KeyError, TypeError):
@@ -221,8 +225,8 @@ def _answer_what_was_lost(config: BridgeConfig) -> None:
     try:
         with _task_client(config, token) as node:
             letter = MessageProto.FromString(envelope) if envelope else _unread(node)
-            _push_lost(node, message_from_proto(letter))
-        _log.warning("the message that a killed bridge had at hand was answered as lost")
+            _answer_as_lost(node, message_from_proto(letter), reply)
+        _log.warning("the message that a killed bridge had at hand was given up")
     except Exception as error:
         _log.info("the node does not wait any more for what a killed bridge had at hand: %s", _problem(error))
     finally:
@@ -239,9 +243,22 @@ def _unread(node: RuntimeHttpClient) -> MessageProto:
     return letter
 
 
-def _push_lost(node: RuntimeHttpClient, question: Message) -> None:
-    reply = Message(Error(ErrorCode.CLIENT_APP_CRASHED), reply_to=question)
-    _push(node, reply, Node(node_id=question.metadata.dst_node_id))
+def _answer_as_lost(node: RuntimeHttpClient, question: Message, announced: str) -> None:
+    """Answer that the ClientApp is gone, or let go of a reply that was announced and never came whole.
+
+    A second reply to one message would be taken for the reply to the next, and the node waits for ever for
+    parts that nobody has; without the announced reply it goes on with the next message.
+    """
+    own = Node(node_id=question.metadata.dst_node_id)
+    if announced:
+        run = question.metadata.run_id
+        node.ConfirmMessageReceived(
+            ConfirmMessageReceivedRequest(node=own, run_id=run, message_object_id=announced)
+        )
+    else:
+        reply = Message(Error(ErrorCode.CLIENT_APP_CRASHED), reply_to=question)
+        _seal(reply)
+        _push(node, reply, own)
     node.PushTaskOutput(PushTaskOutputRequest(sub_status=SubStatus.FAILED, details=""))
 
 
@@ -280,8 +297,12 @@ def _limited(pull: Callable[[str], bytes], largest: int) -> Callable[[str], byte
     return limited
 
 
-def _push(node: RuntimeHttpClient, reply: Message, own: Node) -> None:
+def _seal(reply: Message) -> None:
+    """Give a reply its id, which is the digest of its content."""
     reply.metadata.__dict__["_message_id"] = reply.object_id
+
+
+def _push(node: RuntimeHttpClient, reply: Message, own: Node) -> None:
     with no_object_id_recompute():
         taken = node.PushMessages(
             PushAppMessagesRequest(

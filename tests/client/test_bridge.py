@@ -369,7 +369,12 @@ def killed_at_work(node: Node, config: BridgeConfig, app: str) -> None:
 
 
 IN_THE_APP = "@app.train()\ndef die(message, context): os.kill(os.getpid(), signal.SIGKILL)"
-BEFORE_THE_MESSAGE = "bridge._answer = lambda *_: os.kill(os.getpid(), signal.SIGKILL)"
+DIE = "lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)"
+BEFORE_THE_MESSAGE = f"bridge._answer = {DIE}"
+ANSWERS = (
+    "from flwr.app import Message\n@app.train()\n"
+    "def echo(message, context): return Message(message.content, reply_to=message)"
+)
 
 
 @pytest.mark.parametrize("where", [IN_THE_APP, BEFORE_THE_MESSAGE], ids=["in the app", "before the message"])
@@ -388,6 +393,31 @@ def test_what_a_killed_bridge_had_at_hand_is_answered_as_lost_by_the_next(
     eventually(lambda: not config.at_hand.exists())
 
 
+def test_a_reply_that_a_killed_bridge_left_half_is_let_go_and_never_followed_by_another(
+    node: Node, config: BridgeConfig, bridged: Start
+) -> None:
+    sent = node.receive(arrays([1.0]))
+    killed_at_work(node, config, f"{ANSWERS}\nbridge.push_objects = {DIE}")
+    half = node.reply()  # announced, and the node would wait for its parts for ever
+    assert node.store.get(half.metadata.message_id) == b""
+    bridged(app_that(echo))
+    eventually(lambda: node.store.get(half.metadata.message_id) is None)
+    node.state.delete_messages(message_ids=[sent, half.metadata.message_id])
+    following = node.receive(arrays([2.0]))
+    assert node.reply().metadata.reply_to_message_id == following
+
+
+def test_a_bridge_killed_after_its_reply_answers_nothing_twice(
+    node: Node, config: BridgeConfig, bridged: Start
+) -> None:
+    node.receive(arrays([1.0]))
+    killed_at_work(node, config, f"{ANSWERS}\nbridge.PushTaskOutputRequest = {DIE}")
+    assert not node.reply().has_error()
+    bridged(app_that(echo))
+    following = node.receive(arrays([2.0]))
+    assert node.reply().metadata.reply_to_message_id == following
+
+
 def test_the_note_of_what_is_at_hand_is_for_the_own_user_only(
     node: Node, config: BridgeConfig, bridged: Start
 ) -> None:
@@ -404,7 +434,7 @@ def test_the_note_of_what_is_at_hand_is_for_the_own_user_only(
     assert modes == [0o600]
 
 
-@pytest.mark.parametrize("note", ["", "{", json.dumps({"token": "x" * 9, "message": ""}), "[]"])
+@pytest.mark.parametrize("note", ["", "{", json.dumps({"token": "x" * 9, "message": "", "reply": ""}), "[]"])
 def test_a_note_that_means_nothing_is_dropped(
     node: Node, config: BridgeConfig, bridged: Start, note: str
 ) -> None:
