@@ -51,7 +51,7 @@ def adopt(merchant: Path, released: Path) -> dict[str, Any]:
     deployed = load_deployed(merchant)
     instruction, arrays = _read(released)
     try:
-        AgentStub(deployed.connection.socket).adopt(instruction, arrays)
+        AgentStub(deployed.connection.socket, patience_seconds=1.0).adopt(instruction, arrays)
     except Refused as error:
         raise Refused(error.code, _why(Refusal(error.code), deployed.state)) from None
     return status(merchant)

@@ -44,8 +44,9 @@ class AgentStub:
     """A merchant behind a socket.
 
     Every method raises `Refused`: with the code that the agent gave, or with `UNREACHABLE` where it does not
-    answer. An agent that is just starting is waited for; a call whose connection breaks is made once more,
-    and joins the work that the first one began, or gets what is stored.
+    answer. An agent that is just starting is waited for. A call whose connection breaks is made again, and
+    joins the work that the first one began, or gets what is stored; one that breaks later than
+    `patience_seconds` after the first time is given up.
     """
 
     def __init__(self, socket: Path, *, patience_seconds: float = 5.0) -> None:
@@ -78,18 +79,18 @@ class AgentStub:
         self._asked(lambda agent: agent.Adopt(wire.questions(instruction, arrays), timeout=_LONGEST_SECONDS))
 
     def _asked(self, call: Callable[[Any], T]) -> T:
-        try:
-            return self._once(call)
-        except _ConnectionLost:
-            pass
-        try:
-            return self._once(call)
-        except _ConnectionLost as lost:
-            raise Refused(Refusal.UNREACHABLE, f"the agent at {self._socket} {lost}") from None
-
-    def _once(self, call: Callable[[Any], T]) -> T:
-        with _connected(self._socket, self._patience) as channel, _explained():
-            return call(MerchantStub(channel))
+        give_up = None
+        while True:
+            try:
+                with _connected(self._socket, self._patience) as channel, _explained():
+                    return call(MerchantStub(channel))
+            except _ConnectionLost as lost:
+                now = time.monotonic()
+                if give_up is None:
+                    give_up = now + self._patience
+                if now >= give_up:
+                    raise Refused(Refusal.UNREACHABLE, f"the agent at {self._socket} {lost}") from None
+            time.sleep(_LOOK_SECONDS)  # a killed agent's socket lives on for a moment
 
 
 def owner_status(state: Path, *, patience_seconds: float = 1.0) -> dict[str, Any] | None:
