@@ -57,8 +57,8 @@ LARGEST_BODY = 8 * 1024 * 1024
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
 _OF_ONE_HOP = {
     "accept-encoding", "connection", "content-encoding", "content-length", "date", "forwarded", "host",
-    "keep-alive", "server", "te", "trailer", "transfer-encoding", "upgrade", "x-forwarded-for",
-    "x-forwarded-proto",
+    "keep-alive", "server", "trailer", "transfer-encoding", "upgrade", "x-forwarded-for", "x-forwarded-proto",
+    "te",  # codespell:ignore
 }  # fmt: skip
 _PLAIN = {"accept-encoding": "identity"}  # the doorman reads answers
 _UPSTREAM_SECONDS = 60.0
@@ -108,7 +108,7 @@ def application(gate: Gate, upstream: httpx.AsyncClient, doorman: Doorman | None
     async def pass_on(request: Request) -> Response:
         path = _target(request)
         if path not in FLEET_PATHS:
-            return Response("forbidden", 403)
+            return _forbidden()
         if request.method != "POST":
             return Response("only POST", 405)
         body = await _body(request)
@@ -129,7 +129,8 @@ def application(gate: Gate, upstream: httpx.AsyncClient, doorman: Doorman | None
                     stack.enter_context(listening(Path(gate.poke_socket), doorman))
                 yield
 
-    return Starlette(routes=[Route("/{path:path}", pass_on, methods=_METHODS)], lifespan=opened)
+    routes = [Route("/{path:path}", pass_on, methods=_METHODS)]
+    return Starlette(routes=routes, lifespan=opened, exception_handlers={404: _forbidden, 405: _forbidden})
 
 
 def client(gate: Gate) -> httpx.AsyncClient:
@@ -145,6 +146,10 @@ def client(gate: Gate) -> httpx.AsyncClient:
         ),
         trust_env=False,
     )
+
+
+def _forbidden(*_: object) -> Response:
+    return Response("forbidden", 403)
 
 
 def _target(request: Request) -> str:

@@ -4,8 +4,10 @@ Flower's list of nodes shows ids only, so the id that a registration returned is
 is online. Whose reply is whose, the ServerApp hears from the SuperLink itself.
 """
 
+import fcntl
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -42,11 +44,13 @@ def reconcile(market: Market, tell: Callable[[str], None]) -> None:
         StateError: The SuperLink cannot be reached.
     """
     known = {node.identity for node in flower.nodes(market.flower_home) if node.status != _UNREGISTERED}
-    for identity in remembered(market).leaving:
+    for identity in (gone := remembered(market).leaving):
         if identity in known:
             flower.unregister(market.flower_home, identity)
             tell(f"unregistered node {identity}, whose member was withdrawn")
-    _remember(market, replace(remembered(market), leaving=()))
+    with _alone(market):
+        now = remembered(market)
+        _remember(market, replace(now, leaving=tuple(node for node in now.leaving if node not in gone)))
     for name in members.enrolled(market):
         if remembered(market).nodes.get(name) not in known | {_UNKNOWN}:
             register(market, name)
@@ -61,18 +65,20 @@ def register(market: Market, name: str) -> None:
     """
     try:
         found = flower.register(market.flower_home, members.public_key_file(market, name), name)
-    except flower.KeyInUse:  # registered, but the id was lost on the way
-        found = _UNKNOWN
-    now = remembered(market)
-    _remember(market, replace(now, nodes={**now.nodes, name: found}))
+    except flower.KeyInUse:  # by somebody else this moment, or earlier and the id was lost on the way
+        found = remembered(market).nodes.get(name, _UNKNOWN)
+    with _alone(market):
+        now = remembered(market)
+        _remember(market, replace(now, nodes={**now.nodes, name: found}))
 
 
 def forget(market: Market, name: str) -> None:
     """Note that a member's node is to be unregistered; `reconcile` does it."""
-    now = remembered(market)
-    nodes = dict(now.nodes)
-    found = nodes.pop(name, _UNKNOWN)
-    _remember(market, Remembered(nodes, (*now.leaving, found) if found else now.leaving))
+    with _alone(market):
+        now = remembered(market)
+        nodes = dict(now.nodes)
+        found = nodes.pop(name, _UNKNOWN)
+        _remember(market, Remembered(nodes, (*now.leaving, found) if found else now.leaving))
 
 
 def statuses(market: Market) -> Mapping[str, str]:
@@ -97,6 +103,14 @@ def remembered(market: Market) -> Remembered:
 
 def _file(market: Market) -> Path:
     return market.state / "nodes.json"
+
+
+@contextmanager
+def _alone(market: Market) -> Iterator[None]:
+    """Let one process at a time change what is remembered: `up` and `enroll` may meet."""
+    with (market.state / "nodes.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _remember(market: Market, now: Remembered) -> None:

@@ -18,7 +18,7 @@ from shared_model.schema import load_federation
 from ..open_round import needed
 from . import flower, lineages, members, superlink, thin_app
 from .following import RunStopped, Tail, follow
-from .history import Event, History, told
+from .history import Event, History, RoundHistory, told
 from .lineages import Run
 from .market import Market
 
@@ -145,7 +145,7 @@ def _spoken(event: Event, history: History) -> list[str]:
         case "round_closed":
             return [closed_round(history)]
         case "round_failed":
-            return [f"round {event['round']}: {event['accepted']} usable replies of {event['asked']}"]
+            return [_failed_round(event, history)]
         case "member_refused":
             return [f"{event['merchant']} takes no part: {event['reason']}"]
         case "released":
@@ -158,12 +158,19 @@ def closed_round(history: History) -> str:
     last = history.last
     if last is None:
         return "no round yet"
-    parts = [f"round {last.number} of {history.rounds}: {len(last.accepted)} accepted"]
-    if last.refused:
-        parts.append("refused " + ", ".join(f"{name} ({why})" for name, why in last.refused.items()))
-    if last.missing:
-        parts.append("missing " + ", ".join(last.missing))
-    return "; ".join([*parts, f"{last.seconds:.1f} s"])
+    counted = f"round {last.number} of {history.rounds}: {len(last.accepted)} accepted"
+    return "; ".join([counted, *_not_used(last), f"{last.seconds:.1f} s"])
+
+
+def _failed_round(event: Event, history: History) -> str:
+    counted = f"round {event['round']}: {event['accepted']} usable replies of {event['asked']}"
+    return "; ".join([counted, *(_not_used(history.open) if history.open else ())])
+
+
+def _not_used(one: RoundHistory) -> list[str]:
+    refused = ", ".join(f"{name} ({why})" for name, why in one.refused.items())
+    missing = ", ".join(one.missing)
+    return [f"refused {refused}"] * bool(refused) + [f"missing {missing}"] * bool(missing)
 
 
 def _counted(outcome: Mapping[str, str]) -> str:
