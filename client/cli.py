@@ -52,7 +52,7 @@ def check(
     federation = load_federation(contract or load_deployed(merchant).connection.contract)
     config = load_merchant(merchant_file(merchant), federation)
     quality = inspect(prepare(config, federation), config, federation)
-    show(quality, Console())
+    show(quality, Console(emoji=False))
     if report is not None:
         files.write(report, json.dumps(asdict(quality), indent=2).encode(), durable=False)
     if quality.refusals:
@@ -70,7 +70,7 @@ def init(
     """Make what it takes to be connected: a key of its own, the agreement, and where the coordinator is."""
     from .joining import join, show
 
-    show(join(folder, invitation, name), Console())
+    show(join(folder, invitation, name), Console(emoji=False))
 
 
 @app.command()
@@ -85,7 +85,7 @@ def status(
     if as_json:
         typer.echo(json.dumps(told, indent=2))
     else:
-        show.show(told, Console())
+        show.show(told, Console(emoji=False))
 
 
 @app.command()
@@ -96,7 +96,7 @@ def adopt(
     """Take over a release that the coordinator did not deliver; say what is served now, and why."""
     from .agent import commands, show
 
-    show.show_served(commands.adopt(merchant, released)["adopted"], Console())
+    show.show_served(commands.adopt(merchant, released)["adopted"], Console(emoji=False))
 
 
 @app.command()
@@ -113,7 +113,7 @@ def up(
     from .screen import Screen
     from .up import up
 
-    up(merchant, role, Screen(Console()))
+    up(merchant, role, Screen(Console(emoji=False)))
 
 
 def main() -> None:

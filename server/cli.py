@@ -44,7 +44,7 @@ def check(
     if as_json:
         typer.echo(json.dumps(facts, indent=2))
     else:
-        Console().print(_table(facts))
+        Console(emoji=False).print(_table(facts))
 
 
 @app.command()
@@ -134,7 +134,7 @@ def up(folder: Folder) -> None:
     from .deployment import market as markets
     from .deployment import starting
 
-    starting.start(markets.load(folder), Console())
+    starting.start(markets.load(folder), Console(emoji=False))
 
 
 @app.command()
@@ -153,7 +153,7 @@ def run(
     from .deployment import running
 
     waiting = running.Waiting(members=wait_members, seconds=wait_seconds)
-    running.run(markets.load(folder), Console(), new=new, seed=seed, waiting=waiting)
+    running.run(markets.load(folder), Console(emoji=False), new=new, seed=seed, waiting=waiting)
 
 
 @app.command()
@@ -163,7 +163,7 @@ def resume(folder: Folder, wait_members: WaitMembers = None, wait_seconds: WaitS
     from .deployment import running
 
     waiting = running.Waiting(members=wait_members, seconds=wait_seconds)
-    running.resume(markets.load(folder), Console(), waiting=waiting)
+    running.resume(markets.load(folder), Console(emoji=False), waiting=waiting)
 
 
 @app.command()
@@ -179,12 +179,12 @@ def status(
     if as_json:
         typer.echo(json.dumps(facts, indent=2))
     else:
-        statuses.show(facts, Console())
+        statuses.show(facts, Console(emoji=False))
 
 
 def _say(*lines: str) -> None:
     for line in filter(None, lines):
-        Console().print(line, highlight=False, markup=False, soft_wrap=True)
+        Console(emoji=False).print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def described(federation: Federation) -> dict[str, Any]:

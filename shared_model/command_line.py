@@ -12,7 +12,7 @@ def run(command: Callable[[], object]) -> None:
     try:
         command()
     except FedbazaarError as error:
-        Console(stderr=True).print(
+        Console(stderr=True, emoji=False).print(
             f"Error: {error}", style="red", highlight=False, markup=False, soft_wrap=True
         )
         raise SystemExit(1) from None

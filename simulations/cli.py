@@ -32,8 +32,8 @@ EXPERIMENTS = Path(__file__).parent / "experiments"
 app = typer.Typer(
     help="Simulate federations on one machine.", no_args_is_help=True, pretty_exceptions_enable=False
 )
-_console = Console(width=None if sys.stdout.isatty() else 120)
-_errors = Console(stderr=True)
+_console = Console(emoji=False, width=None if sys.stdout.isatty() else 120)
+_errors = Console(stderr=True, emoji=False)
 
 Data = Annotated[
     Path | None,

@@ -99,8 +99,7 @@ class LocalDeployment:
 
     def online(self) -> set[str]:
         """Return the names of the merchants that the coordinator sees."""
-        members = self.status()["members"]
-        return {name for name, facts in members.items() if facts["online"]}
+        return {member["name"] for member in self.status()["members"] if member["node"] == "online"}
 
     def status(self) -> dict[str, Any]:
         """Return what `fedbazaar-server status --json` prints."""

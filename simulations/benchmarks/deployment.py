@@ -19,7 +19,7 @@ import polars as pl
 import torch
 from rich.console import Console
 
-from server.deployment import flower, market
+from server.deployment import flower, market, superlink
 from shared_model.errors import AggregationError
 from simulations.local_deployment import LocalDeployment, free_port, wait_until
 
@@ -96,7 +96,7 @@ def _medians(contract: str, modes: Sequence[str]) -> dict[str, float]:
     with tempfile.TemporaryDirectory(prefix="fedbazaar-") as folder:
         seconds = measure(Path(folder), contract, modes)
     told = "; ".join(f"{mode}: {' '.join(f'{s:.1f}' for s in found)} s" for mode, found in seconds.items())
-    Console(stderr=True).print(f"rounds of {told}", highlight=False)
+    Console(stderr=True, emoji=False).print(f"rounds of {told}", highlight=False)
     return {mode: median(found[1:]) for mode, found in seconds.items()}
 
 
@@ -177,7 +177,7 @@ def _start_stock(local: LocalDeployment, name: str) -> "subprocess.Popen[bytes]"
     told: list[str | Path] = [
         flower.program("flower-supernode"),
         "--superlink", f"127.0.0.1:{coordinator.settings.superlink_port}",
-        "--root-certificates", coordinator.ca,
+        "--root-certificates", superlink.files_of(coordinator).ca,
         "--auth-supernode-private-key", next(shop.rglob("node.key")),
         "--port", str(free_port()),
         "--node-config", " ".join(f"{key}={json.dumps(value)}" for key, value in config.items()),
