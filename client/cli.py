@@ -105,6 +105,9 @@ def up(
     role: Annotated[
         Role, typer.Option("--role", help="Only the half with the data, or the one that is connected.")
     ] = Role.ALL,
+    seed: Annotated[
+        int | None, typer.Option(help="Repeat the draws of a simulation; refused by a private contract.")
+    ] = None,
 ) -> None:
     """Run the merchant's processes and keep them running, until Ctrl-C.
 

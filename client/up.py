@@ -22,6 +22,7 @@ import tomli_w
 
 from shared_model.errors import ConfigError, StateError
 from shared_model.processes import Announce, Child, only_one, supervise
+from shared_model.schema import load_federation
 
 from .connection import Connection, Deployed, load_deployed
 from .flower_version import check_flower
@@ -43,27 +44,30 @@ _LOCAL = "127.0.0.1"
 _LOOK_SECONDS = 0.5
 
 
-def up(merchant: Path, role: Role, announce: Announce) -> None:
+def up(merchant: Path, role: Role, announce: Announce, *, seed: int | None = None) -> None:
     """Run a merchant's processes until SIGINT, SIGTERM or SIGHUP.
 
     Args:
         merchant: Its `merchant.toml`, or the folder of it.
         role: Which of them.
         announce: Is told what happens to each.
+        seed: Repeats the draws of a simulation, to compare with one.
 
     Raises:
-        ConfigError: The file says something not allowed, or names a file that is missing or not safe.
+        ConfigError: The file says something not allowed, or names a file that is missing or not safe; or a
+            seed is given where nothing may be repeated.
         StateError: They run already, or the state folder belongs to another user.
     """
     check_flower()
     deployed = load_deployed(merchant)
     _check_files(deployed, role)
+    _check_seed(deployed, role, seed)
     with ExitStack() as held:
         for half in (Role.AGENT, Role.NODE):
             if role in (half, Role.ALL):
                 held.enter_context(_alone(deployed, half))
         children = [
-            *(agent_child(deployed) if role != Role.NODE else ()),
+            *(agent_child(deployed, seed) if role != Role.NODE else ()),
             *(node_children(deployed) if role != Role.AGENT else ()),
         ]
         if role != Role.AGENT:
@@ -81,12 +85,13 @@ def _named(address: str, announce: Announce) -> Announce:
     return said
 
 
-def agent_child(deployed: Deployed) -> Sequence[Child]:
+def agent_child(deployed: Deployed, seed: int | None = None) -> Sequence[Child]:
     """Return the agent."""
+    repeated = () if seed is None else ("--seed", str(seed))
     return (
         Child(
             name="agent",
-            command=(sys.executable, "-P", "-m", "client.agent", deployed.file),
+            command=(sys.executable, "-P", "-m", "client.agent", deployed.file, *repeated),
             environment=os.environ | _QUIET,
             log=_log(deployed, "agent"),
             ready=lambda: _listens(deployed.connection.socket),
@@ -169,6 +174,18 @@ def _check_files(deployed: Deployed, role: Role) -> None:
     if role != Role.AGENT and connection.node_key.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         allowed = f"a file that only its owner can read (chmod 600 {connection.node_key})"
         raise ConfigError(deployed.file, "connect.node_key", str(connection.node_key), allowed)
+
+
+def _check_seed(deployed: Deployed, role: Role, seed: int | None) -> None:
+    if seed is None:
+        return
+    if role == Role.NODE:
+        raise ConfigError("up", "--seed", seed, "nothing with --role node: only the agent draws")
+    if load_federation(deployed.connection.contract).privacy is not None:
+        allowed = (
+            "nothing under a contract with a [privacy] table: noise that can be repeated protects nobody"
+        )
+        raise ConfigError("up", "--seed", seed, allowed)
 
 
 @contextmanager

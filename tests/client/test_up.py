@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tomli_w
 from rich.console import Console
 from typer.testing import CliRunner
 
@@ -24,6 +25,7 @@ from client.screen import Screen
 from client.up import agent_child, node_children, up
 from shared_model.errors import ConfigError, StateError
 from shared_model.processes import Child, only_one
+from tests.client import shops
 from tests.client.exports import write_merchant
 
 ADDRESS = "market.example:8443"
@@ -188,6 +190,19 @@ def test_another_users_state_folder_is_refused(shop: Path, monkeypatch: pytest.M
         up(shop, Role.NODE, told)
 
 
+def test_a_seed_is_the_agents_alone(shop: Path) -> None:
+    assert after(agent_child(load_deployed(shop), seed=7)[0], "--seed") == "7"
+    with pytest.raises(ConfigError, match="only the agent draws"):
+        up(shop, Role.NODE, told, seed=7)
+
+
+def test_under_privacy_a_seed_is_refused_before_anything_starts(shop: Path) -> None:
+    agreement = shops.contract() | {"privacy": {"epsilon": 8.0, "delta": 1e-6}}
+    (shop / "federation.toml").write_text(tomli_w.dumps(agreement))
+    with pytest.raises(ConfigError, match="protects nobody"):
+        up(shop, Role.ALL, told, seed=7)
+
+
 @pytest.mark.parametrize(
     ("running", "role", "half"),
     [("agent", Role.ALL, "agent"), ("node", Role.ALL, "node"), ("node", Role.NODE, "node")],
@@ -234,7 +249,7 @@ def small(deployed: Deployed, name: str, code: str = "import time; time.sleep(60
 
 @pytest.fixture
 def small_children(monkeypatch: pytest.MonkeyPatch) -> None:
-    def agent(deployed: Deployed) -> Sequence[Child]:
+    def agent(deployed: Deployed, seed: int | None) -> Sequence[Child]:
         return (small(deployed, "agent"),)
 
     def node(deployed: Deployed) -> Sequence[Child]:
