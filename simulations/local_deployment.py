@@ -11,13 +11,15 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
+from server.deployment.market import load
+from server.deployment.superlink import is_up
 from shared_model.errors import StateError
 
 _POLL_SECONDS = 0.2
@@ -60,10 +62,16 @@ class LocalDeployment:
 
     # --- before anything runs -------------------------------------------------------------------------------
 
-    def begin(self, contract: Path, **settings: str | int | bool) -> None:
-        """Make the coordinator's folder; `settings` are lines of its `coordinator.toml`."""
+    def begin(self, contract: Path, *, host: str = "localhost", **settings: str | int | bool) -> None:
+        """Make the coordinator's folder.
+
+        Args:
+            contract: To agree on.
+            host: Under which merchants reach the coordinator.
+            settings: Lines of its `coordinator.toml`.
+        """
         self.call("fedbazaar-server", "init", self.market, "--contract", contract, "--address",
-                  f"localhost:{free_port()}")  # fmt: skip
+                  f"{host}:{free_port()}")  # fmt: skip
         file = self.market / "coordinator.toml"
         kept = [line for line in file.read_text().splitlines() if line.split("=")[0].strip() not in settings]
         lines = [f"{key} = {json.dumps(value)}" for key, value in settings.items()]
@@ -82,16 +90,30 @@ class LocalDeployment:
 
     # --- processes ------------------------------------------------------------------------------------------
 
-    def start_coordinator(self, *, seconds: float = 90.0) -> None:
+    def start_coordinator(
+        self, *, seconds: float = 90.0, environment: Mapping[str, str] | None = None
+    ) -> None:
         """Start `fedbazaar-server up` and wait until the SuperLink answers."""
-        self._start("coordinator", ["fedbazaar-server", "up", self.market])
-        wait_until(
-            lambda: self.status()["superlink"] == "up", seconds, "the SuperLink", self._alive("coordinator")
-        )
+        self._start("coordinator", ["fedbazaar-server", "up", self.market], environment)
+        market = load(self.market)
+        wait_until(lambda: is_up(market), seconds, "the SuperLink", self._alive("coordinator"))
 
-    def start_merchant(self, name: str, *options: str, environment: Mapping[str, str] | None = None) -> None:
-        """Start `fedbazaar-client up` of one merchant; `wait_online` waits for it."""
-        self._start(name, ["fedbazaar-client", "up", self.shop(name), *options], environment)
+    def start_merchant(
+        self,
+        name: str,
+        *options: str,
+        environment: Mapping[str, str] | None = None,
+        before: Sequence[str] = (),
+    ) -> None:
+        """Start `fedbazaar-client up` of one merchant; `wait_online` waits for it.
+
+        Args:
+            name: The merchant's.
+            options: Of the command.
+            environment: Added to this process's own.
+            before: Words before the command, such as `ip netns exec NAME`.
+        """
+        self._start(name, ["fedbazaar-client", "up", self.shop(name), *options], environment, before)
 
     def wait_online(self, *names: str, seconds: float = 120.0) -> None:
         """Wait until the coordinator sees these merchants."""
@@ -108,9 +130,12 @@ class LocalDeployment:
 
     def run(self, *options: str, command: str = "run") -> "subprocess.Popen[bytes]":
         """Start `fedbazaar-server run` (or `resume`) and return the process."""
-        return self._start(
-            f"{command}-{len(self.processes)}", ["fedbazaar-server", command, self.market, *options]
-        )
+        begun = len(list((self.folder / "output").glob(f"{command}-*.txt")))
+        return self._start(f"{command}-{begun + 1}", ["fedbazaar-server", command, self.market, *options])
+
+    def said(self, process: "subprocess.Popen[bytes]") -> str:
+        """Return what a process that runs has printed."""
+        return next(self.output(name) for name, found in self.processes.items() if found is process)
 
     def journal(self) -> list[dict[str, Any]]:
         """Return the events of the newest run, those that are whole by now."""
@@ -157,12 +182,16 @@ class LocalDeployment:
         return ran.stdout
 
     def _start(
-        self, name: str, told: list[str | Path], environment: Mapping[str, str] | None = None
+        self,
+        name: str,
+        told: list[str | Path],
+        environment: Mapping[str, str] | None = None,
+        before: Sequence[str] = (),
     ) -> "subprocess.Popen[bytes]":
         output: IO[bytes] = self._files.enter_context((self.folder / "output" / f"{name}.txt").open("ab"))
         program, *arguments = told
         process = subprocess.Popen(
-            [command(str(program)), *arguments],
+            [*before, command(str(program)), *arguments],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
