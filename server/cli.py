@@ -26,7 +26,9 @@ WaitMembers = Annotated[
     int | None,
     typer.Option(min=1, help="Members to wait for before a round; by default the quorum of all that train."),
 ]
-WaitSeconds = Annotated[float, typer.Option(min=0, help="How long to wait for them.")]
+WaitSeconds = Annotated[
+    float, typer.Option(min=0, help="How long to wait for the SuperLink, and then for the members.")
+]
 
 
 @app.callback()
@@ -147,7 +149,7 @@ def run(
 ) -> None:
     """Train the contract's model with the members, from the first round to the release.
 
-    Needs `up` in another terminal. Ctrl-C leaves the run going.
+    Needs `up` in another terminal, and waits for it. Ctrl-C leaves the run going.
     """
     from .deployment import market as markets
     from .deployment import running

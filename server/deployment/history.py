@@ -62,6 +62,21 @@ def told(events: Iterable[Event], before: History | None = None) -> History:
     return history
 
 
+def tally(outcome: Mapping[str, str]) -> str:
+    """Return how many members ended how, with the names of those that need attention.
+
+    >>> tally({"acme": "adopted", "bravo": "missing", "coral": "adopted"})
+    '2 adopted, 1 missing (bravo)'
+    """
+    groups: dict[str, list[str]] = {}
+    for name, what in outcome.items():
+        groups.setdefault(what, []).append(name)
+    return ", ".join(
+        f"{len(names)} {what}" + ("" if what == "adopted" else f" ({', '.join(names)})")
+        for what, names in sorted(groups.items())
+    )
+
+
 def _nothing(history: History, event: Event) -> History:
     return history
 

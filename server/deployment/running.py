@@ -3,10 +3,11 @@
 Guarantees:
     * One training at a time: a run that goes on is followed or left alone, never started twice.
     * `resume` keeps lineage and seed, so that no finished round is repeated.
+    * A SuperLink that is not up yet is waited for, so that `up` and `run` may be started one after the other.
     (`tests/server/deployment/test_running.py`)
 """
 
-from collections.abc import Mapping
+import time
 from dataclasses import dataclass, replace
 
 from rich.console import Console
@@ -18,18 +19,21 @@ from shared_model.schema import load_federation
 from ..open_round import needed
 from . import flower, lineages, members, superlink, thin_app
 from .following import RunStopped, Tail, follow
-from .history import Event, History, RoundHistory, told
+from .history import Event, History, RoundHistory, tally, told
 from .lineages import Run
 from .market import Market
+
+_LOOK_SECONDS = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
 class Waiting:
-    """How long the first round waits for members.
+    """How long a run waits for what it needs.
 
     Attributes:
-        members: So many must be reachable; None for as many as the quorum of all that train.
-        seconds: Then the run stops.
+        members: So many must be reachable before the first round; None for as many as the quorum of all that
+            train.
+        seconds: For the SuperLink, and then once more for the members; after that the run stops.
     """
 
     members: int | None = None
@@ -43,7 +47,7 @@ def run(market: Market, console: Console, *, new: bool, seed: int, waiting: Wait
         StateError: No members, no SuperLink, or an unfinished run that `new` does not put aside.
         RunStopped: It ended before the release.
     """
-    _check_ready(market)
+    _await_ready(market, console, waiting.seconds)
     if active := _active(market):
         raise StateError(
             f"A run goes on already (Flower's run {active}). `fedbazaar-server resume {market.folder}` "
@@ -68,7 +72,7 @@ def resume(market: Market, console: Console, *, waiting: Waiting) -> None:
         StateError: There is none, or no SuperLink.
         RunStopped: It ended before the release.
     """
-    _check_ready(market)
+    _await_ready(market, console, waiting.seconds)
     found = lineages.unfinished(market)
     if found is None:
         raise StateError(f"No run of {market.folder} is unfinished. `fedbazaar-server run` begins a new one.")
@@ -104,6 +108,7 @@ def _start(market: Market, one: Run, console: Console, *, seed: int, waiting: Wa
         f"Run {one.lineage} (Flower's run {identity}); waits for {wanted} members, {waiting.seconds:g} s at "
         "most.",
         highlight=False,
+        soft_wrap=True,
     )
     try:
         _watch(market, one, identity, tail, before, console)
@@ -149,7 +154,7 @@ def _spoken(event: Event, history: History) -> list[str]:
         case "member_refused":
             return [f"{event['merchant']} takes no part: {event['reason']}"]
         case "released":
-            return [f"released: {_counted(event['members'])}"]
+            return [f"released: {tally(event['members'])}"]
     return []
 
 
@@ -173,25 +178,24 @@ def _not_used(one: RoundHistory) -> list[str]:
     return [f"refused {refused}"] * bool(refused) + [f"missing {missing}"] * bool(missing)
 
 
-def _counted(outcome: Mapping[str, str]) -> str:
-    """`2 adopted, 1 missing (acme)`."""
-    groups: dict[str, list[str]] = {}
-    for name, what in outcome.items():
-        groups.setdefault(what, []).append(name)
-    return ", ".join(
-        f"{len(names)} {what}" + ("" if what == "adopted" else f" ({', '.join(names)})")
-        for what, names in sorted(groups.items())
-    )
-
-
-def _check_ready(market: Market) -> None:
+def _await_ready(market: Market, console: Console, seconds: float) -> None:
     flower.check_version()
     if not members.enrolled(market):
         raise StateError(
             f"Nobody is enrolled in {market.folder}. `fedbazaar-server enroll` takes a merchant in."
         )
+    end = time.monotonic() + seconds
     if not superlink.is_up(market):
-        raise StateError(f"The SuperLink is not up. Start `fedbazaar-server up {market.folder}` first.")
+        console.print(
+            f"Waits {seconds:g} s at most for the SuperLink, which `fedbazaar-server up {market.folder}` "
+            "starts in another terminal.",
+            highlight=False,
+            soft_wrap=True,
+        )
+    while not superlink.is_up(market):
+        if time.monotonic() >= end:
+            raise StateError(f"The SuperLink is not up. Start `fedbazaar-server up {market.folder}` first.")
+        time.sleep(_LOOK_SECONDS)
 
 
 def _active(market: Market) -> int:

@@ -12,7 +12,7 @@ from shared_model import processes
 from shared_model.errors import StateError
 
 from . import certificates, flower, lineages, members, registration, superlink
-from .history import RoundHistory
+from .history import RoundHistory, tally
 from .lineages import Run
 from .market import Market
 
@@ -133,8 +133,10 @@ def _about_run(run: Mapping[str, Any] | None) -> list[tuple[str, str]]:
     if run["reason"]:
         rows.append(("stopped", run["reason"]))
     rows += [(f"{name} round", _spoken(run[name])) for name in ("last", "open") if run[name]]
+    if run["released"] is not None:
+        rows.append(("released", tally(run["released"]) or "to nobody"))
     if run["file"]:
-        rows.append(("released", run["file"]))
+        rows.append(("released file", run["file"]))
     return rows
 
 

@@ -133,7 +133,19 @@ def test_without_doorman_nobody_is_poked(tmp_path: Path, monkeypatch: pytest.Mon
 def test_without_superlink_it_says_what_to_start(market: Market, link: Flower) -> None:
     link.up = False
     with pytest.raises(StateError, match="fedbazaar-server up"):
-        begun(market)
+        begun(market, waiting=Waiting(seconds=0))
+
+
+def test_it_waits_for_a_superlink_that_is_being_started(
+    market: Market, link: Flower, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = iter([False, False])
+    link.events = [WHOLE]
+    monkeypatch.setattr(running, "_LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(superlink, "is_up", lambda _: next(looks, True))
+    said = begun(market)
+    assert "Waits 300 s at most for the SuperLink" in said
+    assert "released: 1 adopted" in said
 
 
 def test_without_members_it_says_how_to_get_some(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -75,6 +75,14 @@ def test_a_finished_run_names_who_adopted(market: Market) -> None:
     assert (run["state"], run["released"]) == ("finished", {"acme": "adopted"})
 
 
+def test_a_finished_run_shows_how_many_adopted_and_who_did_not(market: Market) -> None:
+    with_run(market, STARTED, {"event": "released", "members": {"acme": "adopted", "bravo": "missing"}})
+    console = Console(file=io.StringIO(), width=200)
+    status.show(status.facts(market), console)
+    assert isinstance(console.file, io.StringIO)
+    assert "1 adopted, 1 missing (bravo)" in console.file.getvalue()
+
+
 def test_a_superlink_that_goes_away_meanwhile_is_no_error(
     market: Market, monkeypatch: pytest.MonkeyPatch
 ) -> None:
