@@ -116,7 +116,7 @@ def up(
     from .screen import Screen
     from .up import up
 
-    up(merchant, role, Screen(Console(emoji=False)))
+    up(merchant, role, Screen(Console(emoji=False)), seed=seed)
 
 
 def main() -> None:
