@@ -21,9 +21,9 @@ from rich.console import Console
 
 from server.deployment import flower, market, superlink
 from shared_model.errors import AggregationError
+from simulations.deployed_server import Mode, Plan
 from simulations.local_deployment import LocalDeployment, free_port, wait_until
 
-from .deployed_apps import Mode, Plan
 from .report import Result
 
 _MERCHANTS = 3
@@ -114,6 +114,7 @@ def measure(folder: Path, contract: str, modes: Sequence[str]) -> dict[str, list
             _write_shop(local, mode, name, number)
             local.enroll(name)
         local.start_coordinator()
+        wait_until(lambda: _all_registered(local), 120.0, "the registration of all nodes")
         for mode in modes:
             for name in names[mode]:
                 if mode == "stock":
@@ -143,6 +144,10 @@ def _contract_of(local: LocalDeployment, mode: str) -> Path:
     return half
 
 
+def _all_registered(local: LocalDeployment) -> bool:
+    return all(member["node"] != "unknown" for member in local.status()["members"])
+
+
 def _mode(local: LocalDeployment, mode: str, members: tuple[str, ...]) -> Mode:
     directory = local.folder / "trained" / mode
     return Mode(name=mode, contract=str(_contract_of(local, mode)), members=members, directory=str(directory))
@@ -166,8 +171,8 @@ def _write_shop(local: LocalDeployment, mode: str, name: str, seed: int) -> None
     local.invite(name)
     (shop / "federation.toml").write_text(_contract_of(local, mode).read_text())
     if mode == "thin":
-        file = shop / "merchant.toml"
-        file.write_text(file.read_text().replace('executor = "bridge"', 'executor = "clientapp"'))
+        with (shop / "merchant.toml").open("a") as file:  # its last table is [connect]
+            file.write('executor = "clientapp"\n')
 
 
 def _start_stock(local: LocalDeployment, name: str) -> "subprocess.Popen[bytes]":
@@ -222,8 +227,8 @@ dependencies = []
 publisher = "fedbazaar"
 
 [tool.flwr.app.components]
-serverapp = "simulations.benchmarks.deployed_apps:server"
-clientapp = "simulations.benchmarks.deployed_apps:client"
+serverapp = "simulations.deployed_server:server"
+clientapp = "simulations.deployed_client:client"
 
 [tool.flwr.app.config]
 plan = ""

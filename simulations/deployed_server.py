@@ -1,28 +1,23 @@
-"""The two Flower apps of the deployment benchmark: ours and stock Flower, round about in one run.
+"""The ServerApp of the deployment benchmark: ours and stock Flower, round about in one run.
 
-Stock is what Flower's own examples do: FedAvg over the grid as it is, and a ClientApp that holds the model,
-in which every message imports torch, reads the shop's rows and trains. Ours is the product itself:
-coordinator, agent, and bridge or thin ClientApp. Model, rows, loss and number of steps are the same. All wait
-for one another, so that what else the machine does meets all of them alike.
+Stock is what Flower's own examples do: FedAvg over the grid as it is (`deployed_client.py` is its other
+side). Ours is the product itself: coordinator, agent, and bridge or thin ClientApp. Model, rows, loss and
+number of steps are the same. All wait for one another, so that what else the machine does meets all alike.
 """
 
 import json
 import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import Any
 
-from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
+from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, RecordDict
 from flwr.serverapp import Grid, ServerApp
 from flwr.serverapp.strategy import FedAvg
 
-from client.app import client_app
-from client.reach import merchant_for
-
-STOCK = "train.stock"
+from .deployed_client import STOCK
 
 logger = logging.getLogger(__name__)
 
@@ -78,60 +73,6 @@ class Plan:
         modes = tuple(Mode(**{**mode, "members": tuple(mode["members"])}) for mode in told["modes"])
         return cls(**{**told, "modes": modes})
 
-
-# --- the merchant's side --------------------------------------------------------------------------------
-
-client = client_app(lambda context: merchant_for(context.node_config))
-
-
-@client.train("stock")
-def _train_inside(message: Message, context: Context) -> Message:
-    import torch
-
-    from client.training import train_plain
-    from shared_model.model import build
-    from shared_model.parameters import from_arrays, to_arrays
-    from shared_model.schema import load_federation
-
-    torch.set_num_threads(1)
-    federation = load_federation(Path(str(context.node_config["contract"])))
-    model = build(federation, generator=torch.Generator().manual_seed(0))
-    from_arrays(model, {n: a.numpy() for n, a in message.content.array_records["arrays"].items()})
-    rows = TensorExamples(torch.load(str(context.node_config["rows"])), federation.tasks)
-    train_plain(model, rows, federation, torch.Generator().manual_seed(0))
-    trained = to_arrays(model, model.shared_parameters())
-    record = ArrayRecord({name: Array(array) for name, array in trained.items()})
-    return Message(
-        RecordDict({"arrays": record, "metrics": MetricRecord({"num-examples": 1.0})}), reply_to=message
-    )
-
-
-class TensorExamples:
-    """Rows as they lie in one file of tensors, all of them for training (`client.data.examples.Examples`)."""
-
-    def __init__(self, tensors: Any, tasks: Any) -> None:
-        self._tensors, self.tasks = tensors, tasks
-        self.rows_of = dict.fromkeys(tasks, "example")
-
-    def rows(self, split: str, *, kind: str | None = None, task: str | None = None) -> Any:
-        """Return all row numbers."""
-        import torch
-
-        return torch.arange(len(self._tensors["numeric"]))
-
-    def batch(self, rows: Any, tasks: Iterable[str] | None = None) -> Any:
-        """Return the rows with their labels."""
-        from shared_model.features import Batch
-
-        chosen = {name: tensor[rows] for name, tensor in self._tensors.items()}
-        return Batch(
-            numeric=chosen["numeric"],
-            ids={n.removeprefix("ids."): t for n, t in chosen.items() if n.startswith("ids.")},
-            labels={n.removeprefix("labels."): t for n, t in chosen.items() if n.startswith("labels.")},
-        )
-
-
-# --- the coordinator's side -----------------------------------------------------------------------------
 
 server = ServerApp()
 
