@@ -71,8 +71,17 @@ def check(instruction: Instruction, kind: Kind, terms: Terms) -> None:
         raise Refused(Refusal.RECIPIENT, f"an instruction to {instruction.kind} asks for no {kind}")
     meant = {"train": terms.merchant, "adopt": ""}[kind]
     if instruction.merchant != meant:
-        whom = instruction.merchant or "everybody"
-        raise Refused(Refusal.RECIPIENT, f"an instruction to {whom} asks {terms.merchant} for no {kind}")
+        raise Refused(Refusal.RECIPIENT, _meant_for(instruction.merchant, kind, terms.merchant))
+
+
+def _meant_for(whom: str, kind: Kind, own: str) -> str:
+    """Say whom an instruction is for; the likeliest cause is a name that differs from the enrolled one."""
+    if not whom or kind != "train":
+        return f"an instruction to {whom or 'everybody'} asks {own} for no {kind}"
+    return (
+        f"the instruction is for {whom}, not for {own}. If this merchant is enrolled as {whom}, the "
+        "coordinator has to enrol it under its own name, or merchant.name has to be that one"
+    )
 
 
 class Pace:
