@@ -14,6 +14,7 @@ from flwr.serverapp import Grid, ServerApp
 from shared_model import signing
 from shared_model.errors import ConfigError, FedbazaarError
 from shared_model.journal import Journal
+from shared_model.processes import only_one
 from shared_model.schema import Federation, load_federation
 
 from . import checkpoint, coordinator, release
@@ -35,12 +36,17 @@ def main(grid: Grid, context: Context) -> None:
     told = parse_run_config(context.run_config)
     federation = load_federation(Path(told.contract))
     settings = settings_of(told)
-    try:
-        _run(grid, told, federation, settings)
-    except (FedbazaarError, OSError) as error:
-        with suppress(FedbazaarError, OSError), Journal(settings.directory / coordinator.JOURNAL) as journal:
-            journal.append("run_stopped", at=datetime.now(UTC).isoformat(), reason=str(error))
-        raise
+    with only_one(settings.directory / coordinator.LOCK, what=f"the training in {settings.directory}"):
+        try:
+            _run(grid, told, federation, settings)
+        except (FedbazaarError, OSError) as error:
+            _note_end(settings.directory, str(error))
+            raise
+
+
+def _note_end(directory: Path, reason: str) -> None:
+    with suppress(FedbazaarError, OSError), Journal(directory / coordinator.JOURNAL) as journal:
+        journal.append("run_stopped", at=datetime.now(UTC).isoformat(), reason=reason)
 
 
 def _run(grid: Grid, told: RunConfig, federation: Federation, settings: RunSettings) -> None:

@@ -25,6 +25,8 @@ from .roster import Roster
 from .strategy import FederatedStrategy, Note, Sign, unsigned
 
 JOURNAL = "journal.jsonl"
+LOCK = "run.lock"
+"""Held in the run directory by the ServerApp that works on it."""
 
 logger = logging.getLogger(__name__)
 

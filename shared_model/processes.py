@@ -30,6 +30,7 @@ from . import guardian
 from .errors import StateError
 
 _LOOK_SECONDS = 0.1
+_LOCK_TRIES = 5
 _LONGEST_DELAY = 60.0
 _SETTLED_SECONDS = 60.0
 """A child that ran so long did start; its next failure is the first one again."""
@@ -128,9 +129,7 @@ def only_one(lock: Path, *, what: str) -> Iterator[None]:
     lock.parent.mkdir(parents=True, exist_ok=True)
     handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _locked(handle):
             holder = os.read(handle, 32).decode(errors="replace").strip()
             raise StateError(
                 f"{what} runs already{f' (process {holder})' if holder else ''}. Stop it first."
@@ -140,6 +139,18 @@ def only_one(lock: Path, *, what: str) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def _locked(handle: int) -> bool:
+    """Take a lock; whoever only looks (`is_held`) has it for a moment, so one try is not enough."""
+    for _ in range(_LOCK_TRIES):
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(_LOOK_SECONDS / _LOCK_TRIES)
+        else:
+            return True
+    return False
 
 
 def is_held(lock: Path) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from shared_model import processes
 from shared_model.errors import FedbazaarError, StateError
 
 from . import flower, superlink
@@ -71,7 +72,9 @@ def follow(market: Market, run: Run, identity: int, tail: Tail, history: History
         RunStopped: It ended before; the message says why, as far as anybody knows.
     """
     quiet, health = _Clock(_QUIET_SECONDS[0]), _Health()
+    worked = False
     while True:
+        works = processes.is_held(run.lock)
         for event in tail.new():
             history = told([event], history)
             show(event, history)
@@ -80,6 +83,9 @@ def follow(market: Market, run: Run, identity: int, tail: Tail, history: History
             return history
         if history.stopped:
             raise RunStopped(f"{_where(history)} {history.stopped}")
+        if worked and not works:  # looked at before the journal was read, so nothing came after that
+            raise RunStopped(f"{_where(history)} Its ServerApp was killed.")
+        worked = works
         if health.is_lost(market):
             raise RunStopped(f"{_where(history)} The SuperLink was lost, and with it the ServerApp.")
         if quiet.has_run_out():

@@ -12,7 +12,7 @@ import tomli_w
 from shared_model import declared, files, journal
 from shared_model.errors import StateError
 
-from ..coordinator import JOURNAL
+from ..coordinator import JOURNAL, LOCK
 from ..release import RELEASED
 from .history import History, told
 from .market import Market
@@ -42,6 +42,11 @@ class Run:
     def released(self) -> Path:
         """The released arrays, once there are any."""
         return self.directory / RELEASED
+
+    @property
+    def lock(self) -> Path:
+        """Held by the ServerApp that works on it."""
+        return self.directory / LOCK
 
     @property
     def settings(self) -> Path:

@@ -9,10 +9,12 @@ from typer.testing import CliRunner
 
 from server import cli
 from server.app import app, poke
+from server.coordinator import LOCK
 from server.release import RELEASED
 from shared_model import model, protocol, signing
-from shared_model.errors import AggregationError, ConfigError
+from shared_model.errors import AggregationError, ConfigError, StateError
 from shared_model.files import read_tensors
+from shared_model.processes import only_one
 from shared_model.protocol import Instruction
 from shared_model.schema import load_federation
 from simulations.in_process import InProcessGrid
@@ -165,6 +167,15 @@ def test_another_key_than_the_contracts_is_refused_and_the_journal_says_so(signe
         start(make_grid(), signed_contract, **{"signing-key": str(tmp_path / "signing.key")})
     [stopped] = events(tmp_path / "run", "run_stopped")
     assert "coordinator_key" in stopped["reason"]
+
+
+def test_two_coordinators_do_not_work_on_one_run(contract, tmp_path):
+    with (
+        only_one(tmp_path / "run" / LOCK, what="the training"),
+        pytest.raises(StateError, match="runs already"),
+    ):
+        start(make_grid(), contract)
+    assert not (tmp_path / "run" / "journal.jsonl").exists()
 
 
 def test_the_doorman_is_told_that_there_is_work(tmp_path):
