@@ -76,12 +76,16 @@ def _until_it_ends(process: int) -> int | None:
 
 
 def _end_all(process: int, code: int | None, grace_seconds: float) -> int:
-    """End the command and its descendants, gently at first; return the command's exit code."""
+    """End the command and its descendants, gently at first; return the command's exit code.
+
+    A command that closed itself to others, as the agent does, is not among the descendants that are seen
+    where `/proc` hides processes (`hidepid`, systemd's `ProtectProc`).
+    """
     if code is None:
         _signal_group(process, signal.SIGTERM)
     told: set[int] = set()
     end = time.monotonic() + grace_seconds
-    while alive := _descendants(os.getpid()):
+    while alive := _descendants(os.getpid()) | ({process} if code is None else set()):  # seen or not
         if time.monotonic() >= end:
             _signal_all(alive, signal.SIGKILL)
         elif code is not None:  # the command is gone: what it left behind goes too

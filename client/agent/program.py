@@ -29,6 +29,8 @@ from .work import Agent
 
 _log = logging.getLogger(__name__)
 
+_LOOK_SECONDS = 0.5
+
 
 def run(file: Path, *, seed: int | None = None, threads: int = 1) -> None:
     """Run the agent of one merchant until SIGTERM or SIGINT; then the process is over at once.
@@ -120,7 +122,8 @@ def _serve(deployed: Deployed, federation: Federation, merchant: Merchant) -> No
             signal.signal(number, heed)
         _note_start(record, federation)
         _log.info("%s is ready at %s", deployed.name, node)
-        stop.wait()
+        while not stop.wait(_LOOK_SECONDS):  # a signal that another thread took wakes nobody here
+            pass
         _log.info("stopped")
         sockets.remove(node)
         sockets.remove(owner)
