@@ -11,27 +11,20 @@ from collections.abc import Callable
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
 
-from shared_model.errors import ConfigError, DataError, FingerprintMismatch, Refused, VersionMismatch
+from shared_model import npy
 from shared_model.protocol import (
     ARRAYS,
     INSTRUCTION,
     REPORT,
     Instruction,
-    Refusal,
     Report,
     SharedArrays,
 )
 
+from .agent.codes import code_of
 from .reach import ReachableMerchant, merchant_for
 
 _log = logging.getLogger(__name__)
-
-_CODES: tuple[tuple[type[Exception], Refusal], ...] = (
-    (VersionMismatch, Refusal.VERSION),
-    (FingerprintMismatch, Refusal.FINGERPRINT),
-    (ConfigError, Refusal.UNREADY),
-    (DataError, Refusal.UNREADY),
-)
 
 
 def client_app(merchant_of: Callable[[Context], ReachableMerchant]) -> ClientApp:
@@ -77,7 +70,7 @@ def _instruction(message: Message) -> Instruction:
 
 
 def _arrays(message: Message) -> SharedArrays:
-    return {name: array.numpy() for name, array in message.content.array_records[ARRAYS].items()}
+    return {n: npy.read(n, array.data) for n, array in message.content.array_records[ARRAYS].items()}
 
 
 def _answered(message: Message, answer: Callable[[], RecordDict]) -> Message:
@@ -85,15 +78,9 @@ def _answered(message: Message, answer: Callable[[], RecordDict]) -> Message:
     try:
         return Message(answer(), reply_to=message)
     except Exception as error:
-        code = _code_of(error)
+        code = code_of(error)
         _log.exception("message refused with code %s", code.name)
         return Message(Error(int(code)), reply_to=message)
-
-
-def _code_of(error: Exception) -> Refusal:
-    if isinstance(error, Refused):
-        return Refusal(error.code)
-    return next((code for kind, code in _CODES if isinstance(error, kind)), Refusal.FAILED)
 
 
 app = client_app(lambda context: merchant_for(context.node_config))

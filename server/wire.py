@@ -1,22 +1,16 @@
-"""Between numpy arrays and Flower's array records.
-
-Decoding is done here rather than by `flwr.app.Array.numpy`, for two reasons: a header that claims a huge
-shape allocates nothing, and the result is a view of the bytes that arrived instead of a copy.
-"""
+"""Between numpy arrays and Flower's array records (`shared_model.npy` says why not by `Array.numpy`)."""
 
 from collections.abc import Mapping
-from io import BytesIO
 from typing import Any
 
 import numpy as np
 from flwr.app import Array, ArrayRecord
-from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from shared_model import npy
 from shared_model.errors import ProtocolError
 from shared_model.protocol import SharedArrays
 
-_HEADER_READERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 _NUMPY_BYTES = "numpy.ndarray"
 
 
@@ -41,14 +35,6 @@ def rounded(arrays: Mapping[str, NDArray[np.float64]]) -> SharedArrays:
 
 
 def _decoded(name: str, array: Array) -> NDArray[Any]:
-    try:
-        if array.stype != _NUMPY_BYTES:
-            raise ValueError(array.stype)
-        stream = BytesIO(array.data)
-        shape, fortran_order, dtype = _HEADER_READERS[npy.read_magic(stream)](stream)
-        if dtype.hasobject:
-            raise ValueError(dtype)
-        flat = np.frombuffer(array.data, dtype=dtype, offset=stream.tell())
-        return flat.reshape(shape, order="F" if fortran_order else "C")
-    except (ValueError, KeyError, TypeError, OverflowError, MemoryError, SyntaxError, RecursionError):
-        raise ProtocolError(f"unreadable array {name}") from None
+    if array.stype != _NUMPY_BYTES:
+        raise ProtocolError(f"unreadable array {name}")
+    return npy.read(name, array.data)
