@@ -201,6 +201,11 @@ class OwnerStub(object):
                 request_serializer=client_dot_agent_dot_agent__pb2.Nothing.SerializeToString,
                 response_deserializer=client_dot_agent_dot_agent__pb2.StatusReport.FromString,
                 _registered_method=True)
+        self.Adopt = channel.stream_unary(
+                '/fedbazaar.agent.v1.Owner/Adopt',
+                request_serializer=client_dot_agent_dot_agent__pb2.Question.SerializeToString,
+                response_deserializer=client_dot_agent_dot_agent__pb2.Nothing.FromString,
+                _registered_method=True)
 
 
 class OwnerServicer(object):
@@ -213,6 +218,12 @@ class OwnerServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Adopt(self, request_iterator, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_OwnerServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -220,6 +231,11 @@ def add_OwnerServicer_to_server(servicer, server):
                     servicer.Status,
                     request_deserializer=client_dot_agent_dot_agent__pb2.Nothing.FromString,
                     response_serializer=client_dot_agent_dot_agent__pb2.StatusReport.SerializeToString,
+            ),
+            'Adopt': grpc.stream_unary_rpc_method_handler(
+                    servicer.Adopt,
+                    request_deserializer=client_dot_agent_dot_agent__pb2.Question.FromString,
+                    response_serializer=client_dot_agent_dot_agent__pb2.Nothing.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -250,6 +266,33 @@ class Owner(object):
             '/fedbazaar.agent.v1.Owner/Status',
             client_dot_agent_dot_agent__pb2.Nothing.SerializeToString,
             client_dot_agent_dot_agent__pb2.StatusReport.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Adopt(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/fedbazaar.agent.v1.Owner/Adopt',
+            client_dot_agent_dot_agent__pb2.Question.SerializeToString,
+            client_dot_agent_dot_agent__pb2.Nothing.FromString,
             options,
             channel_credentials,
             insecure,

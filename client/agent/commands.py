@@ -10,7 +10,7 @@ from shared_model.errors import ConfigError, ProtocolError, Refused
 from shared_model.protocol import Instruction, Refusal, SharedArrays
 
 from .record import history_of
-from .stub import AgentStub, owner_status
+from .stub import owner_adopt, owner_status
 
 _UNREACHABLE = "no agent answers; start it with `fedbazaar-client up`"
 
@@ -37,7 +37,7 @@ def status(merchant: Path) -> dict[str, Any]:
 
 
 def adopt(merchant: Path, released: Path) -> dict[str, Any]:
-    """Hand a released file to the agent of a merchant; return its status afterwards.
+    """Hand a released file to the agent of a merchant, an older one too; return its status afterwards.
 
     Args:
         merchant: As with `status`.
@@ -51,7 +51,7 @@ def adopt(merchant: Path, released: Path) -> dict[str, Any]:
     deployed = load_deployed(merchant)
     instruction, arrays = _read(released)
     try:
-        AgentStub(deployed.connection.socket, patience_seconds=1.0).adopt(instruction, arrays)
+        owner_adopt(deployed.state, instruction, arrays)
     except Refused as error:
         raise Refused(error.code, _why(Refusal(error.code), deployed.state)) from None
     return status(merchant)

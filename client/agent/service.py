@@ -86,39 +86,15 @@ class _Merchant(MerchantServicer):
 
     def Train(self, request_iterator: Any, context: Any) -> Iterator[agent_pb2.Answer]:  # noqa: N802
         with _coded(context):
-            answer = self._done("train", request_iterator, context, self._agent.train)
+            answer = _done(self._agent, "train", request_iterator, context, self._agent.train)
             if answer is not None:
                 for chunk in wire.chunks(answer):
                     yield agent_pb2.Answer(chunk=chunk)
 
     def Adopt(self, request_iterator: Any, context: Any) -> agent_pb2.Nothing:  # noqa: N802
         with _coded(context):
-            self._done("adopt", request_iterator, context, self._agent.adopt)
+            _done(self._agent, "adopt", request_iterator, context, self._agent.adopt)
         return agent_pb2.Nothing()
-
-    def _done(
-        self,
-        kind: Kind,
-        questions: Iterator[agent_pb2.Question],
-        context: Any,
-        ask: Callable[[Instruction, SharedArrays], "Future[T]"],
-    ) -> T | None:
-        """Return the answer to a question, or None once nobody waits for it."""
-        terms, known = self._agent.terms, None
-        try:
-            with _time_limit(context):
-                instruction = wire.instruction_in(next(questions, None))
-                guard.check(instruction, kind, terms)
-                known = instruction
-                arrays = wire.received(wire.chunks_in(questions), terms.layout(kind))
-            if digest(arrays) != instruction.digest:
-                raise Refused(Refusal.ARRAYS, "the arrays are not those that the instruction names")
-            answer = ask(instruction, arrays)
-        except Exception as error:
-            if not context.is_active():  # whoever asked is gone
-                return None
-            raise Refused(self._agent.record.refuse(kind, error, known), "see the journal") from None
-        return _awaited(answer, context)
 
 
 class _Owner(OwnerServicer):
@@ -128,6 +104,36 @@ class _Owner(OwnerServicer):
     def Status(self, request: Any, context: Any) -> agent_pb2.StatusReport:  # noqa: N802
         with _coded(context):
             return agent_pb2.StatusReport(json=json.dumps(self._agent.status()))
+
+    def Adopt(self, request_iterator: Any, context: Any) -> agent_pb2.Nothing:  # noqa: N802
+        with _coded(context):
+            _done(self._agent, "adopt", request_iterator, context, self._agent.adopt_for_owner)
+        return agent_pb2.Nothing()
+
+
+def _done(
+    agent: Agent,
+    kind: Kind,
+    questions: Iterator[agent_pb2.Question],
+    context: Any,
+    ask: Callable[[Instruction, SharedArrays], "Future[T]"],
+) -> T | None:
+    """Return the answer to a question, or None once nobody waits for it."""
+    terms, known = agent.terms, None
+    try:
+        with _time_limit(context):
+            instruction = wire.instruction_in(next(questions, None))
+            guard.check(instruction, kind, terms)
+            known = instruction
+            arrays = wire.received(wire.chunks_in(questions), terms.layout(kind))
+        if digest(arrays) != instruction.digest:
+            raise Refused(Refusal.ARRAYS, "the arrays are not those that the instruction names")
+        answer = ask(instruction, arrays)
+    except Exception as error:
+        if not context.is_active():  # whoever asked is gone
+            return None
+        raise Refused(agent.record.refuse(kind, error, known), "see the journal") from None
+    return _awaited(answer, context)
 
 
 @contextmanager

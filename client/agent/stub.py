@@ -114,6 +114,22 @@ def owner_status(state: Path, *, patience_seconds: float = 1.0) -> dict[str, Any
     return told
 
 
+def owner_adopt(
+    state: Path, instruction: Instruction, arrays: SharedArrays, *, patience_seconds: float = 1.0
+) -> None:
+    """Let the agent adopt a release because its owner says so (arguments as with `owner_status`).
+
+    Raises:
+        Refused: The agent does not take it, or does not answer.
+    """
+    wire.layout_of(arrays)
+    try:
+        with _connected(owner_socket(state), patience_seconds) as channel, _explained():
+            OwnerStub(channel).Adopt(wire.questions(instruction, arrays), timeout=_LONGEST_SECONDS)
+    except _ConnectionLost as lost:
+        raise Refused(Refusal.UNREACHABLE, f"the agent of {state} {lost}") from None
+
+
 class _ConnectionLost(Exception):
     """The call did not come to an end; says what happened to it."""
 

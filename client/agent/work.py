@@ -3,6 +3,7 @@
 Guarantees (`tests/client/agent/test_work.py`):
     * Work once begun goes on to its end, whoever waits for it or no longer does.
     * The same question asked meanwhile joins the work and gets the same answer; another one is told to wait.
+    * Through the node's socket no release comes back that another one replaced.
 """
 
 import os
@@ -76,6 +77,7 @@ class Agent:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="work")
         self._lock = threading.Lock()
         self._job: _Job | None = None
+        self._adoptions = [line["digest"] for line in record.lines() if line["event"] == "adopted"]
 
     def train(self, instruction: Instruction, arrays: SharedArrays) -> "Future[SharedArrays]":
         """Return the future answer to a round. The instruction passed `guard.check`, the arrays are its own.
@@ -86,7 +88,14 @@ class Agent:
         return self._begun(instruction, lambda: self._trained(instruction, arrays))
 
     def adopt(self, instruction: Instruction, arrays: SharedArrays) -> "Future[None]":
-        """Return the future end of an adoption (conditions and errors as in `train`)."""
+        """Return the future end of an adoption (conditions and errors as in `train`).
+
+        A release that a later adoption replaced is refused: whoever holds the node's socket may have kept it.
+        """
+        return self._begun(instruction, lambda: self._adopted_once(instruction, arrays))
+
+    def adopt_for_owner(self, instruction: Instruction, arrays: SharedArrays) -> "Future[None]":
+        """Return the future end of an adoption that the merchant itself wants, of an older release too."""
         return self._begun(instruction, lambda: self._adopted(instruction, arrays))
 
     def status(self) -> dict[str, Any]:
@@ -154,6 +163,14 @@ class Agent:
         )
         return answer
 
+    def _adopted_once(self, instruction: Instruction, arrays: SharedArrays) -> None:
+        if instruction.digest in self._adoptions[:-1] and instruction.digest != self._adoptions[-1]:
+            raise Refused(
+                Refusal.ROUND,
+                "this release was adopted before and replaced by another; `fedbazaar-client adopt` goes back",
+            )
+        self._adopted(instruction, arrays)
+
     def _adopted(self, instruction: Instruction, arrays: SharedArrays) -> None:
         accepted = self._merchant.adopt(instruction, arrays)
         self.record.note(
@@ -163,6 +180,7 @@ class Agent:
             digest=instruction.digest,
             tasks=evidence(accepted),
         )
+        self._adoptions.append(instruction.digest)
 
     def _stored(self, instruction: Instruction) -> int:
         training = instruction.fingerprint, instruction.lineage

@@ -163,3 +163,25 @@ def test_an_error_becomes_a_code_and_its_text_stays(tmp_path: Path) -> None:
     assert refused.value.code == Refusal.FAILED
     assert "4711" not in str(refused.value)
     assert refused.value.__cause__ is None
+
+
+def adopted(agent: Agent, digest: str, *, by_owner: bool = False) -> "Future[None]":
+    offer = replace(ROUND, kind="adopt", merchant="", digest=digest)
+    return (agent.adopt_for_owner if by_owner else agent.adopt)(offer, ARRAYS)
+
+
+def test_a_release_that_was_replaced_does_not_come_back_through_the_node(tmp_path: Path) -> None:
+    with working(tmp_path, Slow()) as agent:
+        for digest in ("spring", "summer", "summer"):
+            adopted(agent, digest).result(10)
+        assert code_of(adopted(agent, "spring")) == Refusal.ROUND
+    with working(tmp_path, Slow()) as restarted:
+        assert code_of(adopted(restarted, "spring")) == Refusal.ROUND
+
+
+def test_the_owner_may_go_back_to_an_older_release(tmp_path: Path) -> None:
+    with working(tmp_path, Slow()) as agent:
+        for digest in ("spring", "summer"):
+            adopted(agent, digest).result(10)
+        adopted(agent, "spring", by_owner=True).result(10)
+        assert events(agent) == ["adopted"] * 3
