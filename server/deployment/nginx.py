@@ -117,6 +117,7 @@ http {{
     proxy_buffers 16 64k;
     proxy_buffer_size 16k;
     proxy_busy_buffers_size 128k;
+    proxy_max_temp_file_size 0;
     proxy_read_timeout 60s;
     proxy_send_timeout 60s;
     proxy_next_upstream off;

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 
-from . import encoding, hop, overhead
+from . import deployment, encoding, overhead
 from .report import Result
 
 BENCHMARKS: dict[str, Callable[[], list[Result]]] = {
     "overhead": overhead.run,
     "encoding": encoding.run,
-    "hop": hop.run,
+    "deployment": deployment.run,
 }
 """Name -> the function that measures."""

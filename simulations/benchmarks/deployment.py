@@ -24,6 +24,7 @@ from shared_model.errors import AggregationError
 from simulations.deployed_server import Mode, Plan
 from simulations.local_deployment import LocalDeployment, free_port, wait_until
 
+from . import hop
 from .report import Result
 
 _MERCHANTS = 3
@@ -73,7 +74,7 @@ bought = "bought"
 
 
 def run() -> list[Result]:
-    """Return the ratios of a median round, ours to stock Flower's."""
+    """Return the ratios of a median round, ours to stock Flower's, and what the way to the agent costs."""
     small = _CONTRACT.format(rounds=_SMALL_ROUNDS, steps=50, features=_NUMERIC)
     large = _CONTRACT.format(rounds=_LARGE_ROUNDS, steps=6, features=_NUMERIC + _TABLE)
     little = _medians(small, ("stock", "thin", "bridge"))
@@ -83,6 +84,7 @@ def run() -> list[Result]:
         _ratio("deployment.thin_ratio", little, "thin", 0.6),
         _ratio("deployment.large_ratio", much, "bridge", 0.7),
         _ratio("deployment.large_half_ratio", much, "half", 0.5),
+        *hop.run(),
     ]
 
 

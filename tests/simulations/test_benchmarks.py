@@ -6,7 +6,7 @@ from rich.console import Console
 
 from client.config import load_merchant
 from client.data.dataset import prepare
-from simulations.benchmarks import BENCHMARKS, encoding, exports, overhead, report
+from simulations.benchmarks import BENCHMARKS, deployment, encoding, exports, overhead, report
 from simulations.benchmarks.report import Result
 
 FAST = Result(id="overhead.small_ms", value=0.5, unit="ms", target=1.0)
@@ -42,7 +42,9 @@ def test_a_round_of_idle_merchants_takes_time():
 
 
 def test_every_benchmark_is_in_the_table():
-    assert {"overhead": overhead.run, "encoding": encoding.run}.items() <= BENCHMARKS.items()
+    assert {
+        "overhead": overhead.run, "encoding": encoding.run, "deployment": deployment.run,
+    } == BENCHMARKS  # fmt: skip
 
 
 @pytest.mark.parametrize(("way", "examples"), [("table", 1000), ("shop", 500)])
