@@ -40,13 +40,20 @@ def main(grid: Grid, context: Context) -> None:
         try:
             _run(grid, told, federation, settings)
         except (FedbazaarError, OSError) as error:
-            _note_end(settings.directory, str(error))
+            _note_end(settings.directory, _spoken(error, settings.directory))
             raise
 
 
 def _note_end(directory: Path, reason: str) -> None:
     with suppress(FedbazaarError, OSError), Journal(directory / coordinator.JOURNAL) as journal:
         journal.append("run_stopped", at=datetime.now(UTC).isoformat(), reason=reason)
+
+
+def _spoken(error: FedbazaarError | OSError, directory: Path) -> str:
+    """Return an error as a sentence that names what it is about."""
+    if isinstance(error, OSError):
+        return f"{error.filename or directory}: {error.strerror or type(error).__name__}."
+    return str(error)
 
 
 def _run(grid: Grid, told: RunConfig, federation: Federation, settings: RunSettings) -> None:
