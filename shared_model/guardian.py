@@ -126,11 +126,11 @@ def _descendants(root: int) -> set[int]:
 
 
 def _parent(process: str) -> int | None:
-    """Return the parent of a process, or None when it is gone."""
+    """Return the parent of a process, or None when it is gone or hidden (`hidepid`, `ProtectProc`)."""
     try:
         with open(f"/proc/{process}/stat", "rb") as file:
             _, parent = file.read().rpartition(b")")[2].split()[:2]  # the name before it may hold anything
-    except (FileNotFoundError, ProcessLookupError):
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
         return None
     return int(parent)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from shared_model import processes
+from shared_model import guardian, processes
 from shared_model.errors import StateError
 from shared_model.processes import Ending
 
@@ -236,6 +236,14 @@ def test_a_killed_guardian_takes_its_command_along_and_is_replaced(start: Start)
     os.kill(guardian, signal.SIGKILL)
     until(lambda: supervisor.events("one").count("ready") == 2)
     assert not alive(child)
+
+
+def test_a_process_that_the_system_hides_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    def hidden(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(guardian, "open", hidden, raising=False)
+    assert guardian._descendants(os.getppid()) == set()
 
 
 # --- one at a time ---------------------------------------------------------------------------------------
