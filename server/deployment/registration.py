@@ -66,10 +66,11 @@ def register(market: Market, name: str) -> None:
     try:
         found = flower.register(market.flower_home, members.public_key_file(market, name), name)
     except flower.KeyInUse:  # by somebody else this moment, or earlier and the id was lost on the way
-        found = remembered(market).nodes.get(name, _UNKNOWN)
+        found = _UNKNOWN
     with _alone(market):
         now = remembered(market)
-        _remember(market, replace(now, nodes={**now.nodes, name: found}))
+        known = found or now.nodes.get(name, _UNKNOWN)
+        _remember(market, replace(now, nodes={**now.nodes, name: known}))
 
 
 def forget(market: Market, name: str) -> None:

@@ -1,5 +1,7 @@
 """The SuperLink is told of every member, once."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -76,6 +78,24 @@ def test_a_registration_whose_answer_was_lost_counts(link: SuperLink, tmp_path: 
     assert reconciled(market) == ["registered acme"]
     assert reconciled(market) == []
     assert registration.statuses(market) == {"acme": "unknown"}
+
+
+def test_of_two_that_register_at_once_the_late_one_forgets_nothing(
+    link: SuperLink, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    market = with_members(founded(tmp_path), "acme")
+    link.register(tmp_path, members.public_key_file(market, "acme"), "acme")
+    alone = registration._alone
+
+    @contextmanager
+    def after_the_other(market: Market) -> Iterator[None]:
+        with alone(market):
+            registration._remember(market, Remembered({"acme": 101}))
+            yield
+
+    monkeypatch.setattr(registration, "_alone", after_the_other)
+    registration.register(market, "acme")
+    assert registration.remembered(market).nodes == {"acme": 101}
 
 
 def test_who_is_online_is_known_by_name(link: SuperLink, tmp_path: Path) -> None:
