@@ -5,21 +5,25 @@ message. This wrapper uses only the public push and pull, looks more often, and 
 Besides the types of the interface, its one use of private API is the id that a late reply answers.
 """
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from flwr.app import Message, RecordDict
+import httpx
+from flwr.app import Error, Message, RecordDict
 from flwr.proto.node_pb2 import NodeInfo
 from flwr.serverapp import Grid
 from flwr.supercore.run import Run
 
 from shared_model.protocol import Refusal
 
+logger = logging.getLogger(__name__)
+
 _TOGETHER = 8
 """Replies pulled, and so held in memory, at a time."""
 
-_NODE_UNAVAILABLE, _CLIENT_APP_CRASHED = 5, 8
+_REPLY_UNAVAILABLE, _NODE_UNAVAILABLE, _CLIENT_APP_CRASHED = 4, 5, 8
 
 ASKED_AGAIN: Mapping[int, int] = {
     _NODE_UNAVAILABLE: 2,
@@ -75,6 +79,8 @@ class StreamingGrid(Grid):
         * No more than eight replies are held at a time.
         * A question that failed for a passing reason (`ASKED_AGAIN`) goes out again, with the same content,
           once its node is online; the caller sees one reply, under the id of the first question.
+        * A reply that cannot be read, or that names a question nobody asked, costs its sender the round and
+          nobody else: Flower believes what a node wrote into its reply, and stops at what it cannot read.
         (`tests/server/test_streaming.py`)
     """
 
@@ -101,6 +107,7 @@ class StreamingGrid(Grid):
         self._grid, self._poll_seconds = grid, poll_seconds
         self._asked_again, self._wake = asked_again, wake
         self._first_pause, self._patience = first_pause, patience
+        self._together = _TOGETHER
 
     @property
     def run(self) -> Run:
@@ -157,8 +164,8 @@ class StreamingGrid(Grid):
         lost: list[_Lost] = []
         while waiting or lost:
             answered = False
-            for identities in _slices(list(waiting), _TOGETHER):
-                for reply in self._grid.pull_messages(identities):
+            for identities in _slices(list(waiting), self._together):
+                for reply in self._pulled(identities, waiting, lost):
                     answered = True
                     question = waiting.pop(reply.metadata.reply_to_message_id)
                     if question.tries < self._asked_again.get(_error(reply), 0):
@@ -175,6 +182,33 @@ class StreamingGrid(Grid):
                 return
             if not answered and (waiting or lost):
                 time.sleep(self._poll_seconds)
+
+    def _pulled(
+        self, identities: list[str], waiting: dict[str, _Question], lost: list[_Lost]
+    ) -> Iterator[Message]:
+        """Yield the replies to some questions; each answers one that waits.
+
+        Where one of several replies is odd, nobody knows whose it was, and the others may be lost with it. So
+        all of them are asked again, and from then on one at a time.
+        """
+        try:
+            for reply in self._grid.pull_messages(identities):
+                if reply.metadata.reply_to_message_id not in waiting:
+                    raise ValueError("a reply to a question that nobody asked")
+                yield reply
+        except httpx.HTTPError:  # the SuperLink is gone, and the run with it
+            raise
+        except Exception as error:
+            logger.warning("a reply cannot be read: %s", type(error).__name__)
+            alone, self._together = len(identities) == 1, 1
+            for identity in [identity for identity in identities if identity in waiting]:
+                failed = _under(
+                    identity, Message(Error(_REPLY_UNAVAILABLE), reply_to=waiting[identity].message)
+                )
+                if alone:
+                    yield failed
+                else:
+                    lost.append(self._lost(waiting.pop(identity), failed))
 
     def _push(self, messages: list[Message]) -> list[str]:
         identities = list(self._grid.push_messages(messages))

@@ -1,5 +1,6 @@
 import time
 
+import httpx
 import pytest
 from flwr.app import ConfigRecord, Error, Message, MessageType, RecordDict
 
@@ -148,6 +149,49 @@ def test_at_the_deadline_the_last_error_is_told():
     grid = Flaky([5])
     replies = list(impatient(grid, first_pause=60.0).send_and_receive(sent(grid), timeout=0.05))
     assert [reply.error.code for reply in replies if reply.has_error()] == [5]
+
+
+class Odd(Flaky):
+    """What `bruno` answers cannot be used; whatever was pulled together with it is lost."""
+
+    def __init__(self, answer):
+        super().__init__([])
+        self.answer = answer
+
+    def pull_messages(self, message_ids):
+        replies = list(super().pull_messages(message_ids))
+        return [
+            self.answer(reply) if reply.metadata.src_node_id == self.node_ids["bruno"] else reply
+            for reply in replies
+        ]
+
+
+def unreadable(reply):
+    raise AttributeError("'RecordDict' object has no attribute 'metadata'")
+
+
+def to_a_question_that_nobody_asked(reply):
+    reply.metadata.__dict__["_reply_to_message_id"] = "unheard of"
+    return reply
+
+
+@pytest.mark.parametrize("answer", [unreadable, to_a_question_that_nobody_asked])
+def test_an_odd_reply_costs_its_sender_the_round_and_nobody_else(answer):
+    grid = Odd(answer)
+    asked = sent(grid)
+    replies = {r.metadata.reply_to_message_id: r for r in impatient(grid).send_and_receive(asked, timeout=20)}
+    alba, bruno = (replies[message.metadata.message_id] for message in asked)
+    assert not alba.has_error()
+    assert bruno.error.code == 4
+
+
+def test_a_superlink_that_is_gone_ends_the_run():
+    def gone(reply):
+        raise httpx.ConnectError("Connection refused")
+
+    grid = Odd(gone)
+    with pytest.raises(httpx.ConnectError):
+        list(impatient(grid).send_and_receive(sent(grid), timeout=20))
 
 
 def test_whoever_holds_the_polls_is_told_of_every_sending():
