@@ -1,5 +1,6 @@
 """The ServerApp that Flower starts: reads the run config and trains."""
 
+import time
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
@@ -70,6 +71,7 @@ def _run(grid: Grid, told: RunConfig, federation: Federation, settings: RunSetti
         roster=roster,
         task_of=model.task_of(federation),
         sign=sign,
+        on_round=paced(federation),
     )
     release.write(arrays, federation, settings, sign=sign)
     release.offer(streaming, arrays, federation, settings=settings, roster=roster, sign=sign)
@@ -112,6 +114,17 @@ def signer(told: RunConfig, federation: Federation) -> Sign:
     if signing.public_key(pem) != public:
         raise ConfigError(told.contract, "federation.coordinator_key", public, signing.public_key(pem))
     return partial(signing.signed, key=signing.read_key(pem))
+
+
+def paced(federation: Federation) -> Callable[[coordinator.RoundSummary], None]:
+    """Return what waits after a round until merchants accept the next one (`federation.pace_seconds`)."""
+    pace = federation.federation.pace_seconds
+
+    def wait(closed: coordinator.RoundSummary) -> None:
+        if closed.round < closed.rounds and closed.seconds < pace:
+            time.sleep(pace - closed.seconds)
+
+    return wait
 
 
 def poke(path: str) -> Callable[[], None]:

@@ -2,6 +2,7 @@
 
 import json
 import socket
+import time
 
 import pytest
 from flwr.app import ConfigRecord, Context, Message, RecordDict
@@ -65,6 +66,14 @@ def test_a_run_leaves_the_released_arrays_behind(contract):
     moved = {name: float((tensors[name].numpy() - initial[name]).mean()) for name in initial}
     assert moved == pytest.approx(dict.fromkeys(initial, 4.0))  # twice the mean of 1 and 3
     assert metadata["fingerprint"] == federation.fingerprint
+
+
+def test_the_next_round_is_not_asked_for_before_merchants_accept_it(contract, monkeypatch):
+    contract.write_text(CONTRACT.replace("rounds = 2", "rounds = 2\npace_seconds = 600"))
+    slept = []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    start(make_grid(), contract)
+    assert [seconds for seconds in slept if seconds > 300] == [pytest.approx(600, abs=60)]
 
 
 def test_the_journal_knows_merchants_by_the_names_they_gave(contract):
