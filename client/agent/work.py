@@ -4,6 +4,8 @@ Guarantees (`tests/client/agent/test_work.py`):
     * Work once begun goes on to its end, whoever waits for it or no longer does.
     * The same question asked meanwhile joins the work and gets the same answer; another one is told to wait.
     * Through the node's socket no release comes back that another one replaced.
+    * Whoever sends again what was answered costs the merchant neither work nor disk: a round has one line in
+      the journal for every process that answered it, and a release that is served is not fitted anew.
 """
 
 import os
@@ -73,6 +75,8 @@ class Agent:
         self._merchant = merchant
         self._last_round = last_round
         self._last: dict[tuple[str, str], int] = {}
+        self._listed: dict[tuple[str, str], int] = {}
+        self._served: Instruction | None = None
         self._pace = Pace(terms.pace_seconds, worked_before=worked_before, clock=clock)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="work")
         self._lock = threading.Lock()
@@ -152,18 +156,23 @@ class Agent:
         is_new = instruction.round > last
         began = self._pace.next_round() if is_new else None
         answer = self._merchant.train(instruction, arrays)
-        self._last[instruction.fingerprint, instruction.lineage] = instruction.round
+        training = instruction.fingerprint, instruction.lineage
+        self._last[training] = instruction.round
         if began is not None:
             self._pace.began(began)
-        self.record.note(
-            "trained" if is_new else "repeated",
-            lineage=instruction.lineage,
-            round=instruction.round,
-            digest=instruction.digest,
-        )
+        if self._listed.get(training) != instruction.round:
+            self.record.note(
+                "trained" if is_new else "repeated",
+                lineage=instruction.lineage,
+                round=instruction.round,
+                digest=instruction.digest,
+            )
+            self._listed[training] = instruction.round
         return answer
 
     def _adopted_once(self, instruction: Instruction, arrays: SharedArrays) -> None:
+        if instruction == self._served:
+            return
         if instruction.digest in self._adoptions[:-1] and instruction.digest != self._adoptions[-1]:
             raise Refused(
                 Refusal.ROUND,
@@ -181,6 +190,7 @@ class Agent:
             tasks=evidence(accepted),
         )
         self._adoptions.append(instruction.digest)
+        self._served = instruction
 
     def _stored(self, instruction: Instruction) -> int:
         training = instruction.fingerprint, instruction.lineage

@@ -135,7 +135,7 @@ def test_a_round_sooner_than_the_pace_is_refused_and_the_last_one_again_is_not(t
         agent.train(ROUND, ARRAYS).result(10)
         assert code_of(agent.train(replace(ROUND, round=2), ARRAYS)) == Refusal.PACE
         agent.train(ROUND, ARRAYS).result(10)
-        assert events(agent) == ["trained", "refused", "repeated"]
+        assert events(agent) == ["trained", "refused"]
 
 
 def test_after_a_restart_the_stored_round_may_be_asked_again_but_no_new_one(tmp_path: Path) -> None:
@@ -144,6 +144,26 @@ def test_after_a_restart_the_stored_round_may_be_asked_again_but_no_new_one(tmp_
     with working(tmp_path, merchant, stored=1) as agent:
         assert code_of(agent.train(replace(ROUND, round=2), ARRAYS)) == Refusal.PACE
         agent.train(ROUND, ARRAYS).result(10)
+
+
+def test_a_round_that_is_asked_for_again_and_again_has_one_line_for_every_process(tmp_path: Path) -> None:
+    for _ in range(2):
+        merchant = Slow()
+        merchant.go_on.set()
+        with working(tmp_path, merchant, stored=1) as agent:
+            for _ in range(3):
+                agent.train(ROUND, ARRAYS).result(10)
+            assert merchant.trained == 3
+    assert events(agent) == ["repeated"] * 2
+
+
+def test_a_release_that_is_sent_again_and_again_is_adopted_once(tmp_path: Path) -> None:
+    with working(tmp_path, Slow()) as agent:
+        for _ in range(3):
+            adopted(agent, "spring").result(10)
+        assert events(agent) == ["adopted"]
+        adopted(agent, "spring", by_owner=True).result(10)  # the shop's rows may be others by now
+        assert events(agent) == ["adopted"] * 2
 
 
 def test_a_round_that_failed_may_be_tried_again_at_once(tmp_path: Path) -> None:
