@@ -59,13 +59,15 @@ def init(
     key: Annotated[Path | None, typer.Option(help="Private signing key to use instead of a new one.")] = None,
 ) -> None:
     """Make a coordinator's folder: keys, certificates, settings, and the invitation for merchants."""
-    from .deployment import founding
+    from .deployment import certificates, founding
 
     market = founding.found(folder, contract, address=address, key=key)
     federation = load_federation(market.contract)
     _say(
-        f"{market.folder} is a coordinator's folder now.",
-        f"Contract {federation.fingerprint}, signed by {federation.federation.coordinator_key}.",
+        f"{market.folder} is a coordinator's folder now. Publish these three; every merchant sees them too:",
+        f"  contract     {federation.fingerprint}",
+        f"  signing key  {federation.federation.coordinator_key}",
+        f"  certificate  {certificates.fingerprint(market.ca)}",
         f"Next: give {market.invitation} to every merchant, `enroll` the node.pub that comes back, `up`.",
     )
 

@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import to_json
 
 from client import merchant_file
+from server.deployment.market import Settings
 from server.enrolment import Members
 from shared_model.schema import Federation, parse_federation
 from simulations.experiment import Experiment
@@ -48,6 +49,7 @@ ROOTS: dict[str, type] = {
     "schema": merchant_file.MerchantFile,
     "experiment": Experiment,
     "members": Members,
+    "address": Settings,
 }
 """What only a whole file of a kind begins with -> that kind."""
 
