@@ -96,7 +96,8 @@ def new(market: Market) -> Run:
     """Return a run with a new lineage; names are in order of time."""
     lineage = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     directory = market.runs / lineage
-    directory.mkdir(parents=True)
+    market.runs.mkdir(mode=0o700, exist_ok=True)  # merchants' arrays are nobody else's business
+    directory.mkdir()
     return Run(directory)
 
 

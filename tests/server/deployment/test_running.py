@@ -2,6 +2,7 @@
 
 import io
 import json
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -120,6 +121,12 @@ def test_it_waits_for_the_quorum_of_all_that_train_unless_told_otherwise(
     link.events = [WHOLE]
     begun(market)
     assert declared.read_toml(link.started[0])["wait-members"] == 2  # half of three, rounded up
+
+
+def test_what_merchants_sent_is_for_the_coordinators_own_user_alone(market: Market, link: Flower) -> None:
+    link.events = [WHOLE]
+    begun(market)
+    assert stat.S_IMODE(market.runs.stat().st_mode) == 0o700
 
 
 def test_without_doorman_nobody_is_poked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
