@@ -21,6 +21,7 @@ import torch
 
 from client.agent.record import journal_file
 from client.agent.stub import owner_status
+from server.coordinator import RoundSummary
 from server.release import RELEASED
 from shared_model import journal
 from shared_model.files import read_tensors
@@ -199,6 +200,10 @@ class Town:
 
     def simulated(self, *, receivers: tuple[str, ...] = ()) -> SharedArrays:
         """What the newest run would have released in one process, undisturbed."""
+
+        def check(summary: RoundSummary) -> None:
+            assert not summary.refused, summary
+
         site = replace(self.site, contract=self.deployment.market / "federation.toml")
         lineage = self.directory.name
         with one_thread():
@@ -208,6 +213,7 @@ class Town:
                 lineage=lineage,
                 seed=SEED,
                 receivers=receivers,
+                on_round=check,
             )
 
 
