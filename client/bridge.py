@@ -10,7 +10,8 @@ Guarantees:
     * Every message gets exactly one valid reply. What our ClientApp does not answer is answered with a code
       of `shared_model.protocol.Refusal`, without text; what was at hand when the bridge was killed is
       answered as lost by the next one.
-    * A node that is lost, a run that was stopped, a push that fails: the bridge goes on.
+    * A node that is lost, a run that was stopped, a message that never comes whole, a push that fails: the
+      bridge goes on.
     (`tests/client/test_bridge.py`)
 
 This is the only module at the merchant that uses Flower's private interfaces; the same test pins them.
@@ -22,6 +23,7 @@ import json
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -64,7 +66,11 @@ from flwr.supercore.inflatable.inflatable_protobuf_utils import (
     make_pull_object_fn_protobuf,
     make_push_object_fn_protobuf,
 )
-from flwr.supercore.inflatable.inflatable_utils import pull_and_inflate_object_from_tree, push_objects
+from flwr.supercore.inflatable.inflatable_utils import (
+    ObjectUnavailableError,
+    pull_and_inflate_object_from_tree,
+    push_objects,
+)
 from flwr.supercore.interceptors import (
     RuntimeTokenHttpInterceptor,
     RuntimeVersionHttpInterceptor,
@@ -80,9 +86,14 @@ _LOST_SECONDS = 0.5
 """Between two tries while the node is away."""
 _HEARTBEAT_SECONDS = 10.0
 """A node takes a task for lost after 30 s, later after 60 s, without a sign of life."""
+_INCOMPLETE_SECONDS = 1.0
+"""While a message is not whole, the node is asked so often whether it goes on with another one."""
 _LARGEST_MESSAGE = 2**30
 """Bytes; contracts stay far below."""
 _ACQUIRE = "/flwr.proto.Runtime/AcquireTask"
+
+Task = tuple[str, str]
+"""Its type, and the token that whoever works on it shows."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,10 +117,10 @@ def serve(config: BridgeConfig, app: ClientApp, *, stop: threading.Event) -> Non
     """Take tasks of the node and answer their messages, one after another, until `stop` is set."""
     _answer_what_was_lost(config)
     with _acquirer(config) as node:
-        lost = ""
+        lost, found = "", None
         while not stop.is_set():
             try:
-                found = _acquired(node)
+                found = found or _acquired(node)
             except Exception as error:  # the node restarts, or never came up: its supervisor's business
                 problem = _problem(error)
                 if problem != lost:
@@ -123,11 +134,11 @@ def serve(config: BridgeConfig, app: ClientApp, *, stop: threading.Event) -> Non
             if found is None:
                 stop.wait(_POLL_SECONDS)
             else:
-                _work(config, app, *found)
+                found = _work(config, app, found, lambda: _acquired(node))
 
 
-def _acquired(node: RuntimeHttpClient) -> tuple[str, str] | None:
-    """Return the type and the token of a task, or None where nothing is to be done."""
+def _acquired(node: RuntimeHttpClient) -> Task | None:
+    """Return a task, or None where nothing is to be done."""
     # Tasks of agent apps are none of ours; but the node waits for a reply, whatever it has received.
     wanted = [TaskType.CLIENT_APP, TaskType.AGENT_APP]
     found = node.AcquireTask(AcquireTaskRequest(supported_task_types=wanted))
@@ -136,20 +147,48 @@ def _acquired(node: RuntimeHttpClient) -> tuple[str, str] | None:
     return found.task.type, found.token
 
 
-def _work(config: BridgeConfig, app: ClientApp, kind: str, token: str) -> None:
-    """Answer the message of one task. Whatever fails here, the bridge goes on."""
+class _GivenUpError(Exception):
+    """The node stopped receiving the message at hand, and has the next task already."""
+
+    def __init__(self, following: Task) -> None:
+        super().__init__()
+        self.following = following
+
+
+def _work(
+    config: BridgeConfig, app: ClientApp, task: Task, acquire: Callable[[], Task | None]
+) -> Task | None:
+    """Answer the message of one task. Whatever fails here, the bridge goes on; return the next task if known.
+
+    Args:
+        config: Where the bridge stands.
+        app: Answers.
+        task: Which.
+        acquire: Asks the node for another one, while the message of this one is not whole.
+    """
+    kind, token = task
     try:
         with _task_client(config, token) as node, _heartbeats(node):
             _note(config.at_hand, token)
-            _answer(config, app if kind == TaskType.CLIENT_APP else None, node, token)
+            _answer(config, app if kind == TaskType.CLIENT_APP else None, node, token, acquire)
+    except _GivenUpError as given_up:
+        _log.warning("the node received only a part of a message and goes on with the next one")
+        return given_up.following
     except Exception as error:
         # No output is pushed: the node itself answers for a task without a sign of life, once.
         _log.error("a message was not answered: %s", _problem(error))
     finally:
         config.at_hand.unlink(missing_ok=True)
+    return None
 
 
-def _answer(config: BridgeConfig, app: ClientApp | None, node: RuntimeHttpClient, token: str) -> None:
+def _answer(
+    config: BridgeConfig,
+    app: ClientApp | None,
+    node: RuntimeHttpClient,
+    token: str,
+    acquire: Callable[[], Task | None],
+) -> None:
     identity = node.PullTaskInput(PullTaskInputRequest())
     own = Node(node_id=identity.context.node_id)
     found = node.PullMessages(PullAppMessagesRequest())
@@ -166,21 +205,31 @@ def _answer(config: BridgeConfig, app: ClientApp | None, node: RuntimeHttpClient
             state=RecordDict(),
             run_config={},
         )
-        reply = _replied(app, _pulled(node, tree, own, question.metadata.run_id), context)
+        reply = _replied(app, _pulled(node, tree, own, question.metadata.run_id, acquire), context)
+    except _GivenUpError:  # and no reply: the node would take it for the one to its next message
+        _let_go(node, own, question, tree)
+        with suppress(Exception):
+            node.PushTaskOutput(PushTaskOutputRequest(sub_status=SubStatus.FAILED, details=""))
+        raise
     except Exception as error:
         _log.exception("a message was refused")
         reply = _refusal(question, error)
-        with suppress(Exception):  # or what was not pulled to the end would stay in the node's memory
-            node.ConfirmMessageReceived(
-                ConfirmMessageReceivedRequest(
-                    node=own, run_id=question.metadata.run_id, message_object_id=tree.object_id
-                )
-            )
+        _let_go(node, own, question, tree)
     _seal(reply)
     _note(config.at_hand, token, letter, reply.metadata.message_id)
     _push(node, reply, own)
     config.at_hand.unlink(missing_ok=True)  # from here on nobody must answer it again
     node.PushTaskOutput(PushTaskOutputRequest(sub_status=SubStatus.COMPLETED, details=""))
+
+
+def _let_go(node: RuntimeHttpClient, own: Node, question: Message, tree: ObjectTree) -> None:
+    """Free the node's memory of what was not pulled to the end."""
+    with suppress(Exception):
+        node.ConfirmMessageReceived(
+            ConfirmMessageReceivedRequest(
+                node=own, run_id=question.metadata.run_id, message_object_id=tree.object_id
+            )
+        )
 
 
 def _replied(app: ClientApp | None, question: Message, context: Context) -> Message:
@@ -265,11 +314,14 @@ def _answer_as_lost(node: RuntimeHttpClient, question: Message, announced: str) 
 # --- transport -------------------------------------------------------------------------------------------
 
 
-def _pulled(node: RuntimeHttpClient, tree: ObjectTree, own: Node, run: int) -> Message:
+def _pulled(
+    node: RuntimeHttpClient, tree: ObjectTree, own: Node, run: int, acquire: Callable[[], Task | None]
+) -> Message:
     """Return the message with all of its content, which the node may itself still be receiving."""
+    pull = _unless_given_up(make_pull_object_fn_protobuf(node.PullObject, own, run), acquire)
     message: Message = pull_and_inflate_object_from_tree(
         tree,
-        _limited(make_pull_object_fn_protobuf(node.PullObject, own, run), _LARGEST_MESSAGE),
+        _limited(pull, _LARGEST_MESSAGE),
         make_confirm_message_received_fn_protobuf(node.ConfirmMessageReceived, own, run),
         return_type=Message,
         max_tries_per_object=None,
@@ -278,6 +330,31 @@ def _pulled(node: RuntimeHttpClient, tree: ObjectTree, own: Node, run: int) -> M
     )
     message.metadata.__dict__["_message_id"] = tree.object_id  # the bytes cannot hold their own digest
     return message
+
+
+def _unless_given_up(
+    pull: Callable[[str], bytes], acquire: Callable[[], Task | None]
+) -> Callable[[str], bytes]:
+    """Return `pull`, which gives up as soon as the node has another task.
+
+    A node receives one message after another; when a run ends in the middle of one, it leaves that as it is,
+    tells nobody, and goes on.
+    """
+    looking, due = threading.Lock(), time.monotonic() + _INCOMPLETE_SECONDS
+
+    def patient(identity: str) -> bytes:
+        nonlocal due
+        try:
+            return pull(identity)
+        except ObjectUnavailableError:
+            with looking, suppress(httpx.HTTPError):
+                if time.monotonic() >= due:
+                    due = time.monotonic() + _INCOMPLETE_SECONDS
+                    if (following := acquire()) is not None:
+                        raise _GivenUpError(following) from None
+            raise
+
+    return patient
 
 
 def _limited(pull: Callable[[str], bytes], largest: int) -> Callable[[str], bytes]:

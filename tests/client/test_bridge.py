@@ -215,6 +215,20 @@ def test_content_that_the_node_still_receives_is_waited_for(node: Node, bridged:
     assert not node.reply().has_error()
 
 
+def test_content_that_the_node_gave_up_receiving_is_not_waited_for_once_another_message_is_there(
+    node: Node, bridged: Start
+) -> None:
+    bridged(app_that(echo))
+    node.receive(arrays([1.0]), all_of_it=False)
+    eventually(lambda: [t.status.status for t in node.state.get_tasks()] == ["running"])
+    following = node.receive(arrays([2.0]))  # as after a run that ended in the middle of a message
+    reply = node.reply()
+    assert reply.metadata.reply_to_message_id == following
+    assert not reply.has_error()
+    eventually(lambda: sorted(node.tasks()) == ["completed", "failed"])
+    assert node.replies() == []  # a second one would be taken for the reply to the message after that
+
+
 def test_messages_are_answered_one_after_another(node: Node, bridged: Start) -> None:
     bridged(app_that(echo))
     for _ in range(3):
@@ -483,6 +497,7 @@ _USED = {
     "flwr.supercore.inflatable.inflatable_protobuf_utils:make_push_object_fn_protobuf": (
         "push_object_protobuf", "node", "run_id", "session_id",
     ),
+    "flwr.supercore.inflatable.inflatable_utils:ObjectUnavailableError": (),
     "flwr.supercore.inflatable.inflatable_utils:pull_and_inflate_object_from_tree": (
         "object_tree", "pull_object_fn", "confirm_object_received_fn", "return_type", "max_tries_per_object",
         "initial_backoff", "backoff_cap",
