@@ -84,12 +84,15 @@ def all_of(market: Market) -> Sequence[Run]:
 
 
 def unfinished(market: Market) -> Run | None:
-    """Return the newest run that did not come to its release, or None.
+    """Return the newest run where it did not come to its release, or None.
+
+    Older ones do not count: whoever began another with `run --new` left them.
 
     Raises:
         StateError: A journal was changed.
     """
-    return next((run for run in reversed(all_of(market)) if not run.history().is_finished), None)
+    newest = next(reversed(all_of(market)), None)
+    return None if newest is None or newest.history().is_finished else newest
 
 
 def new(market: Market) -> Run:

@@ -229,6 +229,21 @@ def test_an_unfinished_run_is_not_left_by_accident(market: Market, link: Flower)
     assert len(lineages.all_of(market)) == 2
 
 
+def test_an_unfinished_run_that_was_left_is_left_for_good(market: Market, link: Flower) -> None:
+    left = lineages.new(market)
+    left.directory.rename(left.directory.with_name("20200101-000000-left"))
+    lineages.write_settings(
+        market, lineages.Run(market.runs / "20200101-000000-left"), seed=0, wait_members=1, wait_seconds=1
+    )
+    link.events = [WHOLE, WHOLE]
+    link.status = "finished:completed"
+    begun(market, new=True)
+    with pytest.raises(StateError, match=r"No run of .* is unfinished"):
+        resumed(market)
+    begun(market)
+    assert len(lineages.all_of(market)) == 3
+
+
 def test_resume_goes_on_with_lineage_and_seed(market: Market, link: Flower) -> None:
     link.events = [
         [STARTED, OPENED, CLOSED, {"event": "run_stopped", "reason": "x"}],
