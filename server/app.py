@@ -74,7 +74,12 @@ def _run(grid: Grid, told: RunConfig, federation: Federation, settings: RunSetti
         on_round=paced(federation),
     )
     release.write(arrays, federation, settings, sign=sign)
-    release.offer(streaming, arrays, federation, settings=settings, roster=roster, sign=sign)
+    everybody = (
+        [member.name for member in load_members(Path(told.members), federation)] if told.members else []
+    )
+    release.offer(
+        streaming, arrays, federation, settings=settings, roster=roster, everybody=everybody, sign=sign
+    )
 
 
 def settings_of(told: RunConfig) -> RunSettings:

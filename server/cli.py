@@ -112,8 +112,8 @@ def withdraw(folder: Folder, name: Annotated[str, typer.Argument(help="The membe
     from .deployment import members, registration, superlink
 
     market = markets.load(folder)
-    members.withdraw(market, name)
     registration.forget(market, name)
+    members.withdraw(market, name)
     done = superlink.is_up(market)
     if done:
         registration.reconcile(market, _say)

@@ -1,7 +1,7 @@
 """The end of a training: the released arrays go into the run directory and to every member."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -56,12 +56,22 @@ def offer(
     *,
     settings: RunSettings,
     roster: Roster,
+    everybody: Collection[str] = (),
     sign: Sign = unsigned,
 ) -> Mapping[str, str]:
     """Ask every member, those that only receive too, to adopt the released arrays.
 
     What a merchant makes of them it keeps to itself: a reply is empty, or one of the fixed codes. The journal
     notes who adopted and who did not; nobody is asked twice, since the file stays where it is.
+
+    Args:
+        grid: Reaches the merchants.
+        arrays: The released ones.
+        federation: The contract.
+        settings: Of the run.
+        roster: Who can be reached.
+        everybody: Names of all members, where there is a list; who cannot be reached is noted as missing.
+        sign: Puts the coordinator's signature on the offer.
 
     Returns:
         Name -> `adopted`, `missing`, or why not, for every member.
@@ -73,7 +83,7 @@ def offer(
     )
     offers = [Message(content, node, ADOPT, group_id="release") for node in sorted(members)]
     opened = OpenRound(instruction, arrays, members, offers)
-    outcome = {member.name: "missing" for member in members.values()}
+    outcome = dict.fromkeys([*everybody, *(member.name for member in members.values())], "missing")
     for reply in grid.send_and_receive(offers, timeout=federation.federation.deadline_seconds):
         node = sender(opened, reply)
         if node is not None:

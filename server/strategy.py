@@ -38,6 +38,11 @@ def unsigned(instruction: Instruction) -> Instruction:
     return instruction
 
 
+CLOCKS_APART = 600.0
+"""Seconds that a question outlives its deadline. Flower counts its age by the clocks of both sides, and lets
+nodes in whose clock is five minutes off. Without an end a late merchant would work on stale rounds."""
+
+
 class FederatedStrategy(Strategy):
     """Federated averaging with a server optimizer, for merchants that may fail or misbehave.
 
@@ -129,6 +134,7 @@ class FederatedStrategy(Strategy):
                 node,
                 MessageType.TRAIN,
                 group_id=str(instruction.round),
+                ttl=self._federation.federation.deadline_seconds + CLOCKS_APART,
             )
             for node, member in members.items()
         ]

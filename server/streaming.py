@@ -232,7 +232,11 @@ class StreamingGrid(Grid):
                 later.append(failed)
                 continue
             again = Message(
-                first.content, node, first.metadata.message_type, group_id=first.metadata.group_id
+                first.content,
+                node,
+                first.metadata.message_type,
+                group_id=first.metadata.group_id,
+                ttl=first.metadata.ttl,
             )
             for identity in filter(None, self._push([again])):
                 waiting[identity] = _Question(again, failed.question.identity, failed.question.tries + 1)

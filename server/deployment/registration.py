@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from shared_model import files
+from shared_model.errors import StateError
 
 from . import flower, members
 from .market import Market
@@ -74,12 +75,22 @@ def register(market: Market, name: str) -> None:
 
 
 def forget(market: Market, name: str) -> None:
-    """Note that a member's node is to be unregistered; `reconcile` does it."""
+    """Note that a member's node is to be unregistered; `reconcile` does it.
+
+    Raises:
+        StateError: The SuperLink knows the member's key, but nobody knows as which node.
+    """
     with _alone(market):
         now = remembered(market)
         nodes = dict(now.nodes)
-        found = nodes.pop(name, _UNKNOWN)
-        _remember(market, Remembered(nodes, (*now.leaving, found) if found else now.leaving))
+        found = nodes.pop(name, None)
+        if found == _UNKNOWN:
+            raise StateError(
+                f"The SuperLink knows the key of {name}, but under which number was lost, so that its node "
+                f"cannot be turned away. Stop `up`, remove {market.state}, start `up`, which registers all "
+                "members anew, and withdraw it then."
+            )
+        _remember(market, Remembered(nodes, now.leaving if found is None else (*now.leaving, found)))
 
 
 def statuses(market: Market) -> Mapping[str, str]:

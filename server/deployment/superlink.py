@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from shared_model import files
 from shared_model.errors import ConfigError
 from shared_model.processes import Child, Ending
 
@@ -58,7 +59,7 @@ def prepare(market: Market) -> int:
         authority = certificates.new_authority("loopback")
         server = certificates.new_server(authority, HOST, days=_DAYS)
         certificates.write(server, certificate=found.certificate, private_key=found.private_key)
-        found.ca.write_bytes(authority.certificate)
+        files.write(found.ca, authority.certificate)
     number = _port(market)
     _port_file(market).write_text(f"{number}\n")
     flower.write_connection(market.flower_home, address=f"{HOST}:{number}", ca=found.ca)

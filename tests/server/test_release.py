@@ -15,7 +15,7 @@ from .fakes import arrays, events, instruction, make_federation, received, setti
 FEDERATION = make_federation(rounds=7)
 
 
-def offered(tmp_path: Path, **behaviours: object) -> dict[str, str]:
+def offered(tmp_path: Path, everybody: tuple[str, ...] = (), **behaviours: object) -> dict[str, str]:
     app = ClientApp()
 
     @app.train("adopt")
@@ -28,7 +28,16 @@ def offered(tmp_path: Path, **behaviours: object) -> dict[str, str]:
         for name, node in grid.node_ids.items()
     }
     settings = settings_in(tmp_path)
-    return dict(release.offer(grid, arrays(2.0), FEDERATION, settings=settings, roster=registered(members)))
+    return dict(
+        release.offer(
+            grid,
+            arrays(2.0),
+            FEDERATION,
+            settings=settings,
+            roster=registered(members),
+            everybody=everybody,
+        )
+    )
 
 
 def takes(message: Message) -> Message:
@@ -64,3 +73,8 @@ def test_an_offer_names_the_training_and_its_last_round(tmp_path: Path) -> None:
     assert instruction(seen[0]).round == 7
     assert instruction(seen[0]).lineage == settings_in(tmp_path).lineage
     assert received(seen[0])["w"].tolist() == [2.0, 2.0, 2.0]
+
+
+def test_a_member_that_cannot_be_reached_is_noted_as_missing(tmp_path: Path) -> None:
+    outcome = offered(tmp_path, ("alba", "bruno"), alba=takes)
+    assert outcome == {"alba": "adopted", "bruno": "missing"}

@@ -95,6 +95,12 @@ def test_all_questions_share_the_arrays_and_each_is_addressed():
     assert [instruction(question).merchant for question in (first, second)] == ["alba", "bruno"]
 
 
+def test_a_question_does_not_outlive_its_round_by_hours():
+    grid = make_grid({"alba": moves(1.0)})
+    [message] = configure(make_strategy(grid, make_federation(deadline_seconds=100.0)), grid)
+    assert message.metadata.ttl == 700.0
+
+
 def test_a_question_carries_the_arrays_and_the_instruction_only():
     grid = make_grid({"alba": moves(1.0)})
     federation = make_federation()

@@ -10,6 +10,7 @@ from server.deployment import flower, members, registration
 from server.deployment.flower import Node
 from server.deployment.market import Market
 from server.deployment.registration import Remembered
+from shared_model.errors import StateError
 from tests.server.deployment.markets import founded, with_members
 
 
@@ -126,3 +127,14 @@ def test_a_successor_under_the_same_name_keeps_its_own_node(link: SuperLink, tmp
     reconciled(market)
     assert link.statuses == {101: "unregistered", 102: "registered"}
     assert registration.statuses(market) == {"acme": "registered"}
+
+
+def test_a_member_whose_node_nobody_knows_is_not_withdrawn_in_silence(
+    link: SuperLink, tmp_path: Path
+) -> None:
+    market = with_members(founded(tmp_path), "acme")
+    link.keys.add(members.public_key_file(market, "acme").read_bytes())  # registered, and the answer was lost
+    reconciled(market)
+    with pytest.raises(StateError, match="cannot be turned away"):
+        registration.forget(market, "acme")
+    assert registration.remembered(market).nodes == {"acme": 0}
