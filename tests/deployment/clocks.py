@@ -6,10 +6,11 @@ import pytest
 
 
 def wall_clock(offset: str | Path) -> dict[str, str]:
-    """Return the environment of a process whose wall clock is off; clocks that only grow are right.
+    """Return the environment of a process whose wall clock is off.
 
     Args:
-        offset: Such as `+10m`, or a file that holds it and may change at any time.
+        offset: Such as `+10m`, or a file that holds it and may change at any time; clocks that only grow do
+            not see the change.
     """
     library = next(Path("/usr/lib").glob("**/faketime/libfaketime.so.1"), None)
     if library is None:
@@ -17,6 +18,10 @@ def wall_clock(offset: str | Path) -> dict[str, str]:
     which = (
         {"FAKETIME": offset}
         if isinstance(offset, str)
-        else {"FAKETIME_TIMESTAMP_FILE": str(offset), "FAKETIME_NO_CACHE": "1"}
+        else {
+            "FAKETIME_TIMESTAMP_FILE": str(offset),
+            "FAKETIME_NO_CACHE": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        }
     )
-    return {"LD_PRELOAD": str(library), "FAKETIME_DONT_FAKE_MONOTONIC": "1"} | which
+    return {"LD_PRELOAD": str(library)} | which
