@@ -47,7 +47,7 @@ def test_a_merchant_that_is_not_deployed_is_told_where_the_table_comes_from(tmp_
         ({"address": "https://market.example:8443"}, "connect.address"),
         ({"executor": "subprocess"}, "connect.executor"),
         ({"runtime_port": 70000}, "connect.runtime_port"),
-        ({"adress": "market.example:8443"}, "connect.adress"),
+        ({"host": "market.example:8443"}, "connect.host"),
         ({"socket": ""}, "connect.socket"),
     ],
     ids=lambda value: str(value),
