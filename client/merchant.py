@@ -16,7 +16,7 @@ from torch import Tensor
 from shared_model import precision, schema
 from shared_model.errors import DataError, Refused
 from shared_model.model import MultiTaskModel, build
-from shared_model.parameters import load, take, to_arrays
+from shared_model.parameters import from_arrays, load, take, to_arrays
 from shared_model.precision import PRECISIONS, Precision
 from shared_model.protocol import Instruction, Kind, Refusal, SharedArrays, digest, problem_with
 
@@ -145,7 +145,7 @@ class Merchant:
         """
         self._check(instruction, arrays, "adopt", PRECISIONS["float32"])
         model = self._build()
-        load(model, {name: torch.from_numpy(array) for name, array in arrays.items()})
+        from_arrays(model, arrays)
         local = self._local_of(self._stored(instruction))
         load(model, {name: tensor for name, tensor in local.items() if not name.startswith("heads.")})
         state, accepted = serving.adopted(
@@ -227,7 +227,7 @@ class Merchant:
         self, instruction: Instruction, arrays: SharedArrays, last: RoundState | None
     ) -> SharedArrays:
         start = precision.rounded(arrays, PRECISIONS["float32"])
-        load(self._model, {name: torch.from_numpy(array) for name, array in start.items()})
+        from_arrays(self._model, start)
         load(self._model, self._local_of(last))
         self._trainer(
             self._model, self.dataset, self.federation, self._stream(instruction.lineage, instruction.round)

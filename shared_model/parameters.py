@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -15,13 +16,15 @@ def to_arrays(module: nn.Module, names: Iterable[str]) -> SharedArrays:
 
 
 def from_arrays(module: nn.Module, arrays: SharedArrays) -> None:
-    """Write `arrays` into the parameters of the same names.
+    """Write `arrays`, which may be read-only, into the parameters of the same names.
 
     Raises:
         KeyError: The module has no such parameter.
         RuntimeError: A shape differs.
     """
-    load(module, {name: torch.from_numpy(array) for name, array in arrays.items()})
+    # torch warns of memory that it must not write to, although nothing here writes
+    writable = {name: np.require(array, requirements="W") for name, array in arrays.items()}
+    load(module, {name: torch.from_numpy(array) for name, array in writable.items()})
 
 
 def load(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:

@@ -4,6 +4,7 @@ import errno
 import os
 import threading
 import tomllib
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -44,6 +45,16 @@ def test_what_leaves_are_the_contracts_shared_parameters_and_nothing_else(tmp_pa
 def test_training_moves_the_shared_parameters(tmp_path: Path) -> None:
     merchant = shops.merchant(tmp_path)
     assert not same(trained(merchant), shops.start(merchant.federation))
+
+
+def test_arrays_that_cannot_be_written_to_are_trained_from_without_a_word(tmp_path: Path) -> None:
+    merchant = shops.merchant(tmp_path)
+    arrays = shops.start(merchant.federation)
+    for array in arrays.values():
+        array.flags.writeable = False
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        trained(merchant, arrays)
 
 
 def test_the_same_seed_gives_the_same_reply(tmp_path: Path) -> None:
