@@ -24,6 +24,7 @@ from shared_model.errors import ConfigError, StateError
 from shared_model.processes import Announce, Child, only_one, supervise
 from shared_model.schema import load_federation
 
+from .agent.addresses import listens
 from .connection import Connection, Deployed, load_deployed
 from .flower_version import check_flower
 from .node_log import Reachability, endings, is_answering, is_connected
@@ -96,7 +97,7 @@ def agent_child(deployed: Deployed, seed: int | None = None) -> Sequence[Child]:
             command=(sys.executable, "-P", "-m", "client.agent", deployed.file, *repeated),
             environment=os.environ | _QUIET,
             log=_log(deployed, "agent"),
-            ready=lambda: _listens(deployed.connection.socket),
+            ready=lambda: listens(deployed.connection.socket),
         ),
     )
 
@@ -226,17 +227,6 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind((_LOCAL, 0))
         return int(probe.getsockname()[1])
-
-
-def _listens(path: Path) -> bool:
-    """Whether somebody answers at a Unix socket."""
-    with socket.socket(socket.AF_UNIX) as probe:
-        probe.settimeout(1.0)
-        try:
-            probe.connect(str(path))
-        except OSError:
-            return False
-    return True
 
 
 @contextmanager
