@@ -110,7 +110,7 @@ def show(joined: Joined, console: Console) -> None:
         f"  3. Once the coordinator has enrolled you, run `fedbazaar-client up {joined.folder}`.",
     )
     for line in lines:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        console.print(line, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 # --- checks ----------------------------------------------------------------------------------------------

@@ -40,7 +40,7 @@ class Screen:
                 return
             what = ": ".join(filter(None, (_SAID.get(event, event), reason)))
             line = f"{time.strftime('%H:%M:%S')}  {name:<7} {what}"
-            self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+            self._console.print(line, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
     def _is_news(self, name: str, event: str, reason: str) -> bool:
         is_first = name not in self._children

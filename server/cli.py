@@ -188,7 +188,7 @@ def status(
 
 def _say(*lines: str) -> None:
     for line in filter(None, lines):
-        Console(emoji=False).print(line, highlight=False, markup=False, soft_wrap=True)
+        Console(emoji=False).print(line, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 def described(federation: Federation) -> dict[str, Any]:

@@ -31,4 +31,4 @@ def run(command: Callable[[], object]) -> None:
 
 def _say(text: str) -> None:
     console = Console(stderr=True, emoji=False)
-    console.print(f"Error: {text}", style="red", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"Error: {text}", style="red", highlight=False, markup=False, emoji=False, soft_wrap=True)

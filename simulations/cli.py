@@ -138,6 +138,7 @@ def _run(experiment: Path, data: Path | None, out: Path | None, backend: Backend
         _console.print(
             f"{'met    ' if check.met else 'NOT MET'} {check.id}: {_figure(check)}",
             markup=False,
+            emoji=False,
             soft_wrap=True,
         )
     _console.print(f"\nReport: {directory / 'report.html'}", soft_wrap=True)

@@ -91,7 +91,9 @@ def _had_died(market: Market, one: Run, identity: int, console: Console) -> bool
     try:
         _watch(market, one, identity, tail, told(tail.new()), console)
     except RunStopped as stopped:
-        console.print(f"{stopped} Going on with it.", highlight=False, markup=False, soft_wrap=True)
+        console.print(
+            f"{stopped} Going on with it.", highlight=False, markup=False, emoji=False, soft_wrap=True
+        )
         return True
     return False
 
@@ -126,7 +128,7 @@ def _watch(market: Market, one: Run, identity: int, tail: Tail, before: History,
             def show(event: Event, history: History) -> None:
                 progress.update(bar, total=history.rounds or None, completed=history.done)
                 for line in _spoken(event, history):
-                    console.print(line, highlight=False, markup=False, soft_wrap=True)
+                    console.print(line, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
             follow(market, one, identity, tail, before, show)
     except KeyboardInterrupt:

@@ -218,4 +218,6 @@ _WARNING = ": renew it soon with `fedbazaar-server renew`, then start again"
 
 
 def _say(console: Console, text: str) -> None:
-    console.print(f"{datetime.now():%H:%M:%S}  {text}", highlight=False, markup=False, soft_wrap=True)
+    console.print(
+        f"{datetime.now():%H:%M:%S}  {text}", highlight=False, markup=False, emoji=False, soft_wrap=True
+    )
