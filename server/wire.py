@@ -7,8 +7,9 @@ import numpy as np
 from flwr.app import Array, ArrayRecord
 from numpy.typing import NDArray
 
-from shared_model import npy
+from shared_model import npy, precision
 from shared_model.errors import ProtocolError
+from shared_model.precision import PRECISIONS
 from shared_model.protocol import SharedArrays
 
 _NUMPY_BYTES = "numpy.ndarray"
@@ -30,8 +31,7 @@ def unpack(record: ArrayRecord) -> dict[str, NDArray[Any]]:
 
 def rounded(arrays: Mapping[str, NDArray[np.float64]]) -> SharedArrays:
     """Return `arrays` in the type that travels, float32; too large numbers become infinite."""
-    with np.errstate(over="ignore"):
-        return {name: array.astype(np.float32) for name, array in arrays.items()}
+    return precision.rounded(arrays, PRECISIONS["float32"])
 
 
 def _decoded(name: str, array: Array) -> NDArray[Any]:
