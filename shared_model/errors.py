@@ -9,6 +9,9 @@ FedbazaarError
 │   ├── VersionMismatch      ... they speak different versions
 │   ├── FingerprintMismatch  ... they hold different contracts
 │   └── Refused              ... this side will not do what it was asked
+├── PrivacyError             a release would break the guarantee that was promised to shoppers
+│   ├── BudgetExhausted      ... it would cost more than is left
+│   └── UnaccountedRelease   ... the ledger does not hold what it must hold
 └── AggregationError         a round cannot be completed
     └── QuorumNotReached     ... too few usable replies before the deadline
 ```
@@ -70,6 +73,18 @@ class Refused(ProtocolError):
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(reason)
         self.code = code
+
+
+class PrivacyError(FedbazaarError):
+    """A release would break the guarantee that was promised to shoppers; nothing was released."""
+
+
+class BudgetExhausted(PrivacyError):
+    """The release would cost more than the budget has left."""
+
+
+class UnaccountedRelease(PrivacyError):
+    """The ledger is missing, rolled back or used by somebody else, so that a release could not be counted."""
 
 
 class AggregationError(FedbazaarError):
