@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Owner = Literal["shopper", "item"]
+_SENSITIVITY: dict[Owner, float] = {"shopper": 1.0, "item": 2.0}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,12 +23,20 @@ class RowKind:
         moment: When its prediction is made, in words.
         owner: Who the row belongs to. `shopper`: removing one shopper removes whole rows. `item`: a row
             mixes shoppers, so clipping rows does not protect one of them.
+        sensitivity: By how many clipping norms a private sum over the row's units moves at most when one
+            shopper is removed. 1 where the shopper is the unit. 2 where the item is: of a shopper only one
+            item counts, whose contribution is replaced by another one.
         columns: Names that features may read; all others are missing on rows of this kind.
     """
 
     moment: str
     owner: Owner
     columns: tuple[str, ...]
+
+    @property
+    def sensitivity(self) -> float:
+        """See above."""
+        return _SENSITIVITY[self.owner]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +60,8 @@ _CALENDAR = ("month", "weekday", "hour_block", "season_sin", "season_cos", "row_
 _PLACE = ("country", "region", "same_region", "distance_km")
 _ITEM = ("category", "brand", "price", "weight_g", "volume_cm3", "photos", "title", "title_length")
 _TRAILING = ("trailing_delivery_days", "trailing_deliveries", "trailing_bad_reviews", "trailing_orders_28d")
+ACROSS_SHOPPERS = frozenset(_TRAILING)
+"""Columns of a shopper's rows that other shoppers move too. Private training takes noised ones instead."""
 _SHOPPER = ("history", "orders_before", "days_since_last_order")
 _PURCHASE = (
     *_CALENDAR, *_PLACE, *_ITEM, *_TRAILING, *_SHOPPER,

@@ -36,7 +36,7 @@ SECTIONS: dict[type, str] = {
     schema.Text: '### `kind = "text"`',
     schema.Vector: '### `kind = "vector"`',
     schema.Sequence: '### `kind = "sequence"`',
-    schema._Task: "### Keys of every task",
+    schema.TaskDeclaration: "### Keys of every task",
     schema.Binary: '### `kind = "binary"`',
     schema.Multiclass: '### `kind = "multiclass"`',
     schema.Multilabel: '### `kind = "multilabel"`',

@@ -1,0 +1,37 @@
+"""The public agreement: what `federation.toml` may say.
+
+Every merchant and the coordinator hold the same file; `fingerprint` tells whether they do. Nothing in it
+depends on any merchant's data: vocabularies are hashed, transforms have public constants.
+
+Letters used throughout the package: B rows, D width, T tasks, M merchants, P parameters.
+"""
+
+from .bottoms import Bottom, MMoE, SharedBottom, Wide
+from .checks import check_task
+from .features import Categorical, Feature, Features, Multi, Numeric, Sequence, Text, Vector
+from .federation import Federation
+from .parsing import load_federation, parse_federation
+from .primitives import Buckets, Count, Finite, Name, NonNegative, Positive, Scope, Width
+from .privacy import MerchantPrivacy, Privacy, TaskPrivacy, Telemetry, Tier
+from .private_checks import reads_across_shoppers, tasks_of_items
+from .tasks import (
+    Binary,
+    CountTask,
+    HeadPolicy,
+    Multiclass,
+    Multilabel,
+    Regression,
+    Retrieval,
+    Task,
+    TaskDeclaration,
+)
+from .training import LocalTraining, Rounds, ServerOptimizer
+
+__all__ = [
+    "Binary", "Bottom", "Buckets", "Categorical", "Count", "CountTask", "Feature", "Features", "Federation",
+    "Finite", "HeadPolicy", "LocalTraining", "MMoE", "MerchantPrivacy", "Multi", "Multiclass", "Multilabel",
+    "Name", "NonNegative", "Numeric", "Positive", "Privacy", "Regression", "Retrieval", "Rounds", "Scope",
+    "Sequence", "ServerOptimizer", "SharedBottom", "Task", "TaskDeclaration", "TaskPrivacy", "Telemetry",
+    "Text", "Tier", "Vector", "Wide", "Width", "check_task", "load_federation", "parse_federation",
+    "reads_across_shoppers", "tasks_of_items",
+]  # fmt: skip

@@ -1,0 +1,73 @@
+"""What the fields of a contract cannot say one by one."""
+
+from pathlib import Path
+
+from .. import library
+from ..errors import ConfigError
+from .features import Categorical, Sequence, Text
+from .federation import Federation
+from .tasks import Regression, Task, TaskDeclaration
+
+
+def check_parts(federation: Federation, file: Path | str) -> None:
+    """Check every feature and every task of a contract.
+
+    Raises:
+        ConfigError: One of them contradicts itself or another one.
+    """
+    for name, feature in federation.features.items():
+        if isinstance(feature, Sequence):
+            _check_sequence(federation, name, feature, file)
+        if isinstance(feature, Text):
+            _check_text(name, feature, file)
+    for name, task in federation.tasks.items():
+        check_task(name, task, file=file)
+
+
+def check_task(name: str, task: Task, *, file: Path | str, table: str = "tasks") -> None:
+    """Check what the fields of a task cannot say one by one.
+
+    Args:
+        name: Of the task.
+        task: As parsed.
+        file: Named in the error.
+        table: Where the task stands in that file.
+
+    Raises:
+        ConfigError: Its library task is unknown or of another kind, or its bounds are empty.
+    """
+    if task.library:
+        _check_library(f"{table}.{name}", task, file)
+    if isinstance(task, Regression) and not task.low < task.high:  # NaN bounds too
+        raise ConfigError(file, f"{table}.{name}.low", task.low, f"less than high, which is {task.high}")
+
+
+def _check_sequence(federation: Federation, name: str, feature: Sequence, file: Path | str) -> None:
+    described = [n for n, f in federation.features.items() if isinstance(f, Categorical)]
+    for of in feature.of:
+        if of not in described:
+            allowed = f"names of categorical features: {', '.join(described) or 'there are none'}"
+            raise ConfigError(file, f"features.{name}.of", of, allowed)
+    if len(set(feature.of)) < len(feature.of):
+        raise ConfigError(file, f"features.{name}.of", list(feature.of), "every feature at most once")
+
+
+def _check_text(name: str, feature: Text, file: Path | str) -> None:
+    low, high = feature.characters
+    if not (low == high == 0 or 1 <= low <= high <= 8):
+        raise ConfigError(
+            file, f"features.{name}.characters", [low, high], "1 <= shortest <= longest <= 8, or [0, 0]"
+        )
+    if feature.words == 0 and high == 0:
+        raise ConfigError(file, f"features.{name}.words", 0, "at least 1 where characters are [0, 0]")
+
+
+def _check_library(key: str, task: TaskDeclaration, file: Path | str) -> None:
+    if task.library not in library.TASKS:
+        allowed = f"a library task: {', '.join(library.TASKS)}; or nothing, for a mapped label column"
+        raise ConfigError(file, f"{key}.library", task.library, allowed)
+    kind, needed = getattr(task, "kind", None), library.TASKS[task.library].kind
+    allowed_kinds = {"regression", "count"} if task.library == "units" else {needed}
+    if kind not in allowed_kinds:
+        allowed = f"{' or '.join(sorted(allowed_kinds))}, which is what {task.library} is"
+        raise ConfigError(file, f"{key}.kind", kind, allowed)

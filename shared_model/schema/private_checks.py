@@ -1,0 +1,133 @@
+"""What a contract with a `[privacy]` table may not ask for, and the nearest thing that it may.
+
+Clipping one shopper's contribution protects the shopper only where everything else that shapes a release is
+public: a batch statistic, a feature computed across shoppers or a number of steps that follows from the
+number of orders would let one shopper move what all others contribute.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from .. import library
+from ..errors import ConfigError
+from .bottoms import Wide
+from .federation import Federation
+from .privacy import Privacy
+from .tasks import Retrieval
+
+Check = Callable[[Federation, Privacy, Path | str], None]
+
+
+def check_private(federation: Federation, file: Path | str) -> None:
+    """Refuse what privacy forbids, with the reason and the nearest allowed choice.
+
+    Raises:
+        ConfigError: The contract has a `[privacy]` table and asks for something that it forbids.
+    """
+    if federation.privacy is not None:
+        for check in _CHECKS:
+            check(federation, federation.privacy, file)
+
+
+def reads_across_shoppers(federation: Federation) -> tuple[str, ...]:
+    """Return the names of the features that are computed across shoppers (`library.ACROSS_SHOPPERS`)."""
+    return tuple(
+        name
+        for name, feature in federation.features.items()
+        if (feature.column or name) in library.ACROSS_SHOPPERS
+    )
+
+
+def tasks_of_items(federation: Federation) -> tuple[str, ...]:
+    """Return the names of the tasks whose rows belong to an item rather than to a shopper."""
+    return tuple(
+        name
+        for name, task in federation.tasks.items()
+        if task.library and library.ROW_KINDS[library.TASKS[task.library].rows].owner == "item"
+    )
+
+
+def _plain_steps(federation: Federation, privacy: Privacy, file: Path | str) -> None:
+    if federation.local.optimizer != "sgd":
+        allowed = (
+            "sgd, for which noise on large tables may wait until a row is read; an adaptive optimizer "
+            "belongs in server.optimizer, where it costs no privacy"
+        )
+        raise ConfigError(file, "local.optimizer", federation.local.optimizer, allowed)
+    if isinstance(federation.bottom, Wide):
+        return
+    for key in ("weight_decay", "proximal"):
+        if value := getattr(federation.local, key):
+            allowed = (
+                f"0 with a {federation.bottom.architecture} bottom: it would move table rows whose noise "
+                "is not drawn yet"
+            )
+            raise ConfigError(file, f"local.{key}", value, allowed)
+
+
+def _statistics(federation: Federation, privacy: Privacy, file: Path | str) -> None:
+    found = reads_across_shoppers(federation)
+    if found and not privacy.statistics:
+        allowed = (
+            "a share of the budget above 0, because one shopper moves the features "
+            f"{', '.join(found)} of all others; or a contract without these features"
+        )
+        raise ConfigError(file, "privacy.statistics", privacy.statistics, allowed)
+    if privacy.statistics and not found:
+        allowed = "0, since no feature is computed across shoppers"
+        raise ConfigError(file, "privacy.statistics", privacy.statistics, allowed)
+    shares = privacy.statistics + (privacy.telemetry.share if privacy.telemetry else 0.0)
+    if shares >= 1:
+        raise ConfigError(file, "privacy.statistics", privacy.statistics, "with telemetry less than 1")
+
+
+def _items(federation: Federation, privacy: Privacy, file: Path | str) -> None:
+    found = tasks_of_items(federation)
+    if not found:
+        return
+    if privacy.unit == "record":
+        allowed = f"shopper, since rows of {found[0]} mix the records of many shoppers; or no such task"
+        raise ConfigError(file, "privacy.unit", privacy.unit, allowed)
+    if not isinstance(federation.bottom, Wide):
+        allowed = (
+            f"wide, where {found[0]} has parameters of its own: its rows mix shoppers, and their "
+            "sensitivity is another one than that of the other tasks; or no such task"
+        )
+        raise ConfigError(file, "bottom.architecture", federation.bottom.architecture, allowed)
+    sampled = [n for n, t in federation.tiers.items() if t.sampling_rate is not None and t.sampling_rate < 1]
+    if sampled or not federation.federation.full_batch:
+        key = f"tiers.{sampled[0]}.sampling_rate" if sampled else "federation.full_batch"
+        value = federation.tiers[sampled[0]].sampling_rate if sampled else False
+        allowed = (
+            f"{1 if sampled else 'true'}, since rows of {found[0]} mix shoppers, whom sampling rows does "
+            "not sample; or no such task"
+        )
+        raise ConfigError(file, key, value, allowed)
+
+
+def _sampling(federation: Federation, privacy: Privacy, file: Path | str) -> None:
+    for name, tier in federation.tiers.items():
+        if federation.federation.full_batch and tier.sampling_rate not in (None, 1.0):
+            allowed = "1 with federation.full_batch; or full_batch = false"
+            raise ConfigError(file, f"tiers.{name}.sampling_rate", tier.sampling_rate, allowed)
+        if not federation.federation.full_batch and tier.sampling_rate is None and not tier.shoppers:
+            allowed = "a rate above 0, since it cannot follow from a tier of 0 shoppers; or full_batch = true"
+            raise ConfigError(file, f"tiers.{name}.sampling_rate", None, allowed)
+
+
+def _groups(federation: Federation, privacy: Privacy, file: Path | str) -> None:
+    trained = [
+        n for n, t in federation.tasks.items() if not isinstance(t, Retrieval) and t.head == "residual"
+    ]
+    for name in privacy.tasks:
+        if not isinstance(federation.bottom, Wide):
+            allowed = (
+                "nothing: only a wide bottom has parameters for each task alone; the others share one clip"
+            )
+            raise ConfigError(file, f"privacy.tasks.{name}", "a clip group", allowed)
+        if name not in trained:
+            allowed = f"tasks with a shared prior: {', '.join(trained) or 'there are none'}"
+            raise ConfigError(file, f"privacy.tasks.{name}", name, allowed)
+
+
+_CHECKS: tuple[Check, ...] = (_plain_steps, _statistics, _items, _sampling, _groups)

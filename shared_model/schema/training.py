@@ -1,0 +1,87 @@
+"""The `[federation]`, `[local]` and `[server]` tables: how rounds go."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from ..declared import CLOSED
+from .primitives import Count, NonNegative, Positive
+
+
+@dataclass(frozen=True, kw_only=True, config=CLOSED)
+class Rounds:
+    """The `[federation]` table: who, how long, how many must answer.
+
+    Attributes:
+        name: Of the federation.
+        rounds: Number of rounds.
+        local_steps: K, optimiser steps a merchant takes in a round.
+        expected_batch: B, rows of each row kind in a step, and the divisor of every sum of losses. The
+            divisor is public, never a merchant's count; so one with fewer rows takes smaller steps, and with
+            full batches every row of the federation counts the same.
+        full_batch: Take every training row in every step; the divisor stays B.
+        quorum: Share of the asked merchants whose usable replies a round needs.
+        deadline_seconds: How long a round waits for replies.
+        attempts: How often a round that missed its quorum is asked again before the run stops.
+        pace_seconds: A merchant refuses to begin a round sooner than this after it began the one before.
+        precision: Type in which numbers travel during training (`shared_model.precision`).
+        hash_key: Public salt of every hashed category; another key gives another vocabulary.
+        coordinator_key: Public key of whoever signs the instructions (`fedbazaar-server init` writes it);
+            empty for simulations only.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+    rounds: Count
+    local_steps: Count = 1
+    expected_batch: Count = 256
+    full_batch: bool = False
+    quorum: Annotated[float, Field(gt=0, le=1)] = 0.5
+    deadline_seconds: Positive = 600.0
+    attempts: Count = 3
+    pace_seconds: NonNegative = 0.0
+    precision: Literal["float32", "float16"] = "float32"
+    hash_key: str = "fedbazaar"
+    coordinator_key: Annotated[str, Field(pattern=r"^(ed25519:[A-Za-z0-9+/]{43}=)?$")] = ""
+
+
+@dataclass(frozen=True, kw_only=True, config=CLOSED)
+class LocalTraining:
+    """The `[local]` table: how a merchant trains in a round.
+
+    Attributes:
+        optimizer: Fresh in every round.
+        learning_rate: Of every local step.
+        weight_decay: L2 strength on everything that is trained.
+        proximal: FedProx mu: adds mu/2 |w - w_round|^2 over what travels (Li et al. 2020, eq. 2).
+        train_residuals: Train private residuals during the rounds too, not only after the last one.
+    """
+
+    optimizer: Literal["sgd", "adam"] = "sgd"
+    learning_rate: Positive = 0.1
+    weight_decay: NonNegative = 0.0
+    proximal: NonNegative = 0.0
+    train_residuals: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, config=CLOSED)
+class ServerOptimizer:
+    """The `[server]` table: what the coordinator does with the mean update (Reddi et al. 2021, algorithm 2).
+
+    Attributes:
+        optimizer: `fedavg` adds it; the others treat it as a negative gradient.
+        learning_rate: Server learning rate; 1 with `fedavg` is plain averaging.
+        final_learning_rate: Reached linearly in the last round; 0 keeps `learning_rate` throughout.
+        momentum: beta_1.
+        second_momentum: beta_2 of `fedadam` and `fedyogi`.
+        adaptivity: tau, added to the root of the second moment.
+        average: `last` releases the last iterate, `last_half` the mean of the last half of them.
+    """
+
+    optimizer: Literal["fedavg", "fedavgm", "fedadam", "fedyogi"] = "fedavg"
+    learning_rate: Positive = 1.0
+    final_learning_rate: NonNegative = 0.0
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    second_momentum: Annotated[float, Field(ge=0, lt=1)] = 0.99
+    adaptivity: Positive = 1e-3
+    average: Literal["last", "last_half"] = "last"
