@@ -12,7 +12,7 @@ from .features import Categorical, Feature, Features, Multi, Numeric, Sequence, 
 from .federation import Federation
 from .parsing import load_federation, parse_federation
 from .primitives import Buckets, Count, Finite, Name, NonNegative, Positive, Scope, Width
-from .privacy import MerchantPrivacy, Privacy, TaskPrivacy, Telemetry, Tier
+from .privacy import MerchantPrivacy, Privacy, Role, TaskPrivacy, Telemetry, Tier
 from .private_checks import reads_across_shoppers, tasks_of_items
 from .tasks import (
     Binary,
@@ -30,8 +30,8 @@ from .training import LocalTraining, Rounds, ServerOptimizer
 __all__ = [
     "Binary", "Bottom", "Buckets", "Categorical", "Count", "CountTask", "Feature", "Features", "Federation",
     "Finite", "HeadPolicy", "LocalTraining", "MMoE", "MerchantPrivacy", "Multi", "Multiclass", "Multilabel",
-    "Name", "NonNegative", "Numeric", "Positive", "Privacy", "Regression", "Retrieval", "Rounds", "Scope",
-    "Sequence", "ServerOptimizer", "SharedBottom", "Task", "TaskDeclaration", "TaskPrivacy", "Telemetry",
+    "Name", "NonNegative", "Numeric", "Positive", "Privacy", "Regression", "Retrieval", "Role", "Rounds",
+    "Scope", "Sequence", "ServerOptimizer", "SharedBottom", "Task", "TaskDeclaration", "TaskPrivacy", "Telemetry",
     "Text", "Tier", "Vector", "Wide", "Width", "check_task", "load_federation", "parse_federation",
     "reads_across_shoppers", "tasks_of_items",
 ]  # fmt: skip

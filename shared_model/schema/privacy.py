@@ -8,6 +8,8 @@ from pydantic.dataclasses import dataclass
 from ..declared import CLOSED
 from .primitives import Count, Name, Positive, Rate, Share
 
+Role = Literal["train", "receive"]
+"""`train`: takes part in rounds. `receive`: gets the released model only, and releases nothing."""
 Delta = Annotated[float, Field(gt=0, lt=1)]
 
 
@@ -93,6 +95,8 @@ class Tier:
             batches, otherwise `expected_batch` of `shoppers`.
         expected_batch: Instead of `federation.expected_batch`.
         learning_rate: Instead of `local.learning_rate`.
+        role: `receive` for a size that is too small to add more than noise: its merchants release nothing,
+            spend nothing and get the released model like all others.
     """
 
     shoppers: Annotated[int, Field(ge=0)]
@@ -100,3 +104,4 @@ class Tier:
     sampling_rate: Rate | None = None
     expected_batch: Count | None = None
     learning_rate: Positive | None = None
+    role: Role = "train"

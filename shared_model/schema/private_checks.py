@@ -119,6 +119,9 @@ def _groups(federation: Federation, privacy: Privacy, file: Path | str) -> None:
     trained = [
         n for n, t in federation.tasks.items() if not isinstance(t, Retrieval) and t.head == "residual"
     ]
+    if isinstance(federation.bottom, Wide) and not trained:
+        allowed = "at least one task with a shared prior (head = residual), or there is nothing to train"
+        raise ConfigError(file, "tasks", None, allowed)
     for name in privacy.tasks:
         if not isinstance(federation.bottom, Wide):
             allowed = (

@@ -1,0 +1,141 @@
+"""One private round at a merchant: draw units, clip, add noise, step; nothing else shapes what leaves.
+
+Read with `sampling.py`, `bookkeeping.py`, `noise.py` and `grid.py`: that is all of the mechanism. What it
+costs is in `shared_model/privacy/`; that it is charged first is in `rounds.py`.
+
+Notation: B rows of a step, U units drawn, T tasks, K steps.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from client.data.private_rows import PrivateRows
+from client.training import trained_parameters
+from shared_model import schema
+from shared_model.features import Batch
+from shared_model.heads import row_losses
+from shared_model.model import MultiTaskModel
+from shared_model.parameters import load, take
+from shared_model.privacy.plan import JOINT, Plan
+
+from .engines import engine
+from .grid import to_grid
+from .groups import Group
+from .noise import Noise
+from .sampling import poisson
+from .telemetry import noised_losses
+
+
+def train_private(
+    model: MultiTaskModel, rows: PrivateRows, federation: schema.Federation, plan: Plan, noise: Noise
+) -> Tensor | None:
+    """Take K noisy steps; `model` then holds what may be released, and training heads with noise as well.
+
+    Every step draws units of the merchant with probability q, clips the gradient of each unit's rows over all
+    trained parameters of a clip group, sums, adds noise, divides by the public B. A merchant without a single
+    row releases noise. In the end the change of every parameter is rounded to a public grid, which keeps the
+    low bits of floating-point noise from telling anything (Mironov 2012).
+
+    Guarantees:
+        * Whatever the rows are, one shopper's part of a step is at most the plan's sensitivity
+          (`tests/client/private/`, `tests/client/data/test_neighbours.py`).
+        * The number of steps, the divisor, the rates and the noise are the plan's.
+
+    Args:
+        model: Holds the round's shared parameters and the merchant's training heads; changed in place.
+        rows: The private view of the merchant's training rows.
+        federation: The contract.
+        plan: What the merchant's tier releases.
+        noise: Of sampling and of steps.
+
+    Returns:
+        The noised losses of the round, shape (T,) in the order of `plan.telemetry.tasks`; None without
+        telemetry.
+    """
+    tasks = [task for task in rows.tasks if model.learns_in_rounds(task)]
+    names = trained_parameters(model, tasks, federation.local)
+    groups = clip_groups(plan, names)
+    start = take(model, names)
+    machine = engine(
+        federation.privacy.engine if federation.privacy else "bookkeeping",
+        model,
+        groups,
+        learning_rate=plan.learning_rate,
+        divisor=plan.divisor,
+        noise=noise,
+    )
+    telemetry: Tensor | None = None
+    for step in range(plan.steps):
+        drawn = poisson(rows.units, plan.sampling_rate, noise)
+        numbers = rows.rows_of_units(drawn)
+        unit_of_row = torch.searchsorted(drawn, rows.unit[numbers])
+        batch, weight = rows.batch(numbers, tasks), rows.weight[numbers]
+        if step == 0 and plan.telemetry is not None:
+            telemetry = noised_losses(model, batch, rows.tasks, plan.telemetry, unit_of_row, len(drawn), noise)
+        pull = _pull(model, names, start, federation.local)
+        machine.step(partial(weighted_losses, model, batch, rows.tasks, tasks, weight), unit_of_row, len(drawn))
+        _subtract(model, pull, plan.learning_rate)
+    machine.release()
+    _round(model, start, groups, plan)
+    return telemetry
+
+
+def clip_groups(plan: Plan, names: Sequence[str]) -> tuple[Group, ...]:
+    """Return the clip groups over the parameters `names`; the plan's groups without any of them are left out.
+
+    A task's group holds what belongs to its head; the joint one holds everything.
+    """
+    found = []
+    for group in plan.groups:
+        prefix = "" if group.name == JOINT else f"heads.{group.name}."
+        mine = tuple(name for name in names if name.startswith(prefix))
+        if mine:
+            found.append(
+                Group(
+                    name=group.name,
+                    parameters=mine,
+                    clipping_norm=group.clipping_norm,
+                    noise_std=group.noise_std,
+                )
+            )
+    return tuple(found)
+
+
+def weighted_losses(
+    model: MultiTaskModel, batch: Batch, specs: Mapping[str, schema.Task], tasks: list[str], weight: Tensor
+) -> Tensor:
+    """Return every row's loss, shape (B,): row weight x sum over tasks of task weight x loss.
+
+    No row's loss depends on another row, and nothing is divided by a number of rows or labels.
+    """
+    logits = model(batch, tasks)
+    total = torch.zeros_like(weight)
+    for task in tasks:
+        spec = specs[task]
+        total = total + spec.weight * row_losses(spec, logits[task], batch.labels[task]).value
+    return weight * total
+
+
+def _pull(
+    model: MultiTaskModel, names: Sequence[str], start: Mapping[str, Tensor], local: schema.LocalTraining
+) -> dict[str, Tensor]:
+    """Gradient of weight decay and of the proximal term: functions of what is public already."""
+    if not local.weight_decay and not local.proximal:
+        return {}
+    now = take(model, names)
+    return {n: local.weight_decay * now[n] + local.proximal * (now[n] - start[n]) for n in names}
+
+
+def _subtract(model: MultiTaskModel, pull: Mapping[str, Tensor], learning_rate: float) -> None:
+    now = take(model, pull)
+    load(model, {name: now[name] - learning_rate * gradient for name, gradient in pull.items()})
+
+
+def _round(model: MultiTaskModel, start: Mapping[str, Tensor], groups: Sequence[Group], plan: Plan) -> None:
+    trained = take(model, start)
+    for group in groups:
+        scale = group.noise_std * plan.learning_rate / plan.divisor
+        load(model, {n: start[n] + to_grid(trained[n] - start[n], scale) for n in group.parameters})
