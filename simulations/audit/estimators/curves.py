@@ -5,7 +5,7 @@ Notation: q sampling rate, z noise multiplier, T steps.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import reduce
 
 import numpy as np
@@ -44,11 +44,6 @@ class Curve:
         direct = ((y - self.deltas) * weights).max()
         mirrored = (1 - self.deltas - (1 - y) / weights).max()
         return max(0.0, float(direct), float(mirrored))
-
-
-def scaled(events: Sequence[PrivacyEvent], factor: float) -> tuple[PrivacyEvent, ...]:
-    """Return `events` with every noise multiplier times `factor`."""
-    return tuple(replace(event, noise_multiplier=event.noise_multiplier * factor) for event in events)
 
 
 def curve_of(events: Sequence[PrivacyEvent]) -> Curve:

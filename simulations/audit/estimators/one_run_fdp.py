@@ -10,9 +10,9 @@ Notation: m canaries, n guesses, c of them right.
 from collections.abc import Callable, Sequence
 
 from shared_model.privacy import accounting
-from shared_model.privacy.events import PrivacyEvent
+from shared_model.privacy.events import PrivacyEvent, scaled
 
-from .curves import Curve, curve_of, scaled
+from .curves import Curve, curve_of
 from .one_run import GUESSES, Flags, Floats, outcomes
 
 _WIDEST = 64.0

@@ -18,9 +18,8 @@ from scipy import stats
 from scipy.special import ndtr
 
 from shared_model.privacy import accounting
-from shared_model.privacy.events import PrivacyEvent
+from shared_model.privacy.events import PrivacyEvent, scaled
 
-from .curves import scaled
 from .one_run import Flags, Floats
 
 _MANY = 2000

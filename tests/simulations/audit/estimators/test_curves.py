@@ -4,7 +4,7 @@ from scipy.stats import norm
 
 from shared_model.privacy import accounting
 from shared_model.privacy.events import PrivacyEvent
-from simulations.audit.estimators.curves import curve_of, gaussian_delta, scaled
+from simulations.audit.estimators.curves import curve_of, gaussian_delta
 
 SAMPLED = PrivacyEvent(sampling_rate=0.1, noise_multiplier=1.2, count=20)
 
@@ -27,10 +27,6 @@ def test_a_sampled_profile_agrees_with_the_accountant():
     epsilon = accounting.epsilon([SAMPLED], 1e-5)
     delta = np.exp(np.interp(epsilon, curve.epsilons, np.log(curve.deltas)))
     assert delta == pytest.approx(1e-5, rel=0.05)
-
-
-def test_scaling_touches_the_noise_alone():
-    assert scaled([SAMPLED], 2.0) == (PrivacyEvent(sampling_rate=0.1, noise_multiplier=2.4, count=20),)
 
 
 def test_a_profile_of_nothing_is_refused():
