@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from shared_model import declared
 from shared_model.errors import ConfigError
-from shared_model.schema import Federation, Task
+from shared_model.schema import Federation, Role, Task
 
 from .connection import Connection, located
 from .data.canonical import TABLES
@@ -45,6 +45,8 @@ class MerchantConfig:
         state: Folder of everything the client writes.
         timezone: IANA name.
         tier: A key of the contract's tiers.
+        role: `train`, or `receive` where the merchant releases nothing.
+        ledger: Folder of its privacy ledger.
         orders: Order lines; None with a ready table.
         items: Item facts.
         events: Visits and advertisements.
@@ -63,6 +65,8 @@ class MerchantConfig:
     state: Path
     timezone: str
     tier: str
+    role: Role
+    ledger: Path
     orders: ShopTable | None = field(repr=False)
     items: ItemsTable | None = field(repr=False)
     events: ShopTable | None = field(repr=False)
@@ -108,6 +112,7 @@ def _resolved(file: Path, written: MerchantFile, federation: Federation) -> Merc
     _check_ways_in(file, written)
     _check_cap(file, written.privacy, federation)
     tasks, own = wanted_tasks(file, written, federation)
+    tier = _tier(file, me.tier, federation)
     if written.table is not None:
         check_mapping(file, written.table, tasks, federation)
     return MerchantConfig(
@@ -115,7 +120,9 @@ def _resolved(file: Path, written: MerchantFile, federation: Federation) -> Merc
         name=me.name,
         state=file.parent / me.state,
         timezone=me.timezone,
-        tier=_tier(file, me.tier, federation),
+        tier=tier,
+        role=_role(file, me.role, tier, federation),
+        ledger=file.parent / written.privacy.ledger,
         orders=_located(file, "orders", written.orders),
         items=_located(file, "items", written.items),
         events=_located(file, "events", written.events),
@@ -162,9 +169,6 @@ def _check_cap(file: Path, cap: PrivacyCap, federation: Federation) -> None:
     if federation.privacy is None:
         allowed = "no cap, since this federation trains without differential privacy; or another federation"
         raise ConfigError(file, "privacy.max_epsilon", cap.max_epsilon, allowed)
-    if federation.privacy.epsilon > cap.max_epsilon:
-        allowed = f"at least {federation.privacy.epsilon}, which is the contract's epsilon"
-        raise ConfigError(file, "privacy.max_epsilon", cap.max_epsilon, allowed)
 
 
 def _tier(file: Path, tier: str, federation: Federation) -> str:
@@ -174,6 +178,14 @@ def _tier(file: Path, tier: str, federation: Federation) -> str:
         allowed = f"one of the contract's tiers: {', '.join(federation.tiers)}"
         raise ConfigError(file, "merchant.tier", tier, allowed)
     return tier
+
+
+def _role(file: Path, role: str, tier: str, federation: Federation) -> Role:
+    agreed = federation.tiers[tier].role
+    if role == "train" and agreed == "receive":
+        allowed = f"receive, since merchants of the tier {tier!r} add more noise than they know; or nothing"
+        raise ConfigError(file, "merchant.role", role, allowed)
+    return "receive" if role == "receive" else agreed
 
 
 def _located(file: Path, name: str, table: TableT | None) -> TableT | None:

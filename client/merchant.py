@@ -25,8 +25,8 @@ from .config import MerchantConfig, load_merchant
 from .data.dataset import Dataset, prepare
 from .data.examples import Split
 from .evaluation import evaluate
+from .rounds import rounds_for
 from .state import RoundState, load_round, load_serving, save_round, save_serving
-from .training import trainer_for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,11 +37,13 @@ class Description:
         name: The merchant's.
         tier: The size class of the contract that it declares.
         tasks: Common tasks whose shared prior it trains.
+        role: `train`, or `receive` where it gets the released model only.
     """
 
     name: str
     tier: str
     tasks: frozenset[str]
+    role: schema.Role = "train"
 
 
 class Merchant:
@@ -73,7 +75,7 @@ class Merchant:
         """
         self.config, self.federation, self.dataset = config, federation, dataset
         self._seed = seed
-        self._trainer = trainer_for(federation)
+        self._rounds = rounds_for(config, federation, dataset, self._stream, seed=seed)
         self._precision = PRECISIONS[federation.federation.precision]
         self._lock = threading.Lock()
         self._model = self._build()
@@ -97,9 +99,8 @@ class Merchant:
 
     def describe(self) -> Description:
         """Return the public facts about this merchant."""
-        common = frozenset(self.dataset.tasks) - self.dataset.own_tasks
-        tasks = frozenset(t for t in common if self._model.head(t).uses_prior)
-        return Description(name=self.config.name, tier=self.config.tier, tasks=tasks)
+        tasks = frozenset(t for t in self._rounds.tasks() if self._model.head(t).uses_prior)
+        return Description(name=self.config.name, tier=self.config.tier, tasks=tasks, role=self.config.role)
 
     def train(self, instruction: Instruction, arrays: SharedArrays) -> SharedArrays:
         """Train one round from `arrays` and return the answer: the new shared parameters, or their change.

@@ -31,12 +31,14 @@ class Identity:
         state: Folder of everything the client writes, relative to the file.
         timezone: IANA name; times in the exports that name no zone are local to it.
         tier: One of the contract's size tiers; empty for the lowest.
+        role: `receive` to get the released model and release nothing; empty for the role of the tier.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
     state: str = "state"
     timezone: str = "UTC"
     tier: str = ""
+    role: Literal["", "train", "receive"] = ""
 
 
 @dataclass(frozen=True, kw_only=True, config=CLOSED)
@@ -102,9 +104,17 @@ class Split:
 
 @dataclass(frozen=True, kw_only=True, config=CLOSED)
 class PrivacyCap:
-    """The `[privacy]` table: the largest epsilon this merchant takes part with; None for no cap."""
+    """The `[privacy]` table.
+
+    Attributes:
+        max_epsilon: What may be spent on this merchant's shoppers in all trainings of all contracts, at the
+            contract's delta; training stops by itself before more would be. None for the contract's budget.
+        ledger: Folder of the privacy ledger, relative to the file. Keep it out of what a backup of `state`
+            restores.
+    """
 
     max_epsilon: Positive | None = None
+    ledger: NonEmpty = "ledger"
 
 
 @dataclass(frozen=True, kw_only=True, config=CLOSED)

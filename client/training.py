@@ -1,7 +1,7 @@
 """Local training: what a merchant does with the shared parameters in one round.
 
-A trainer changes a model in place. `trainer_for` chooses it from the contract: this is the place where
-private training plugs in, and a contract with a privacy policy is never trained without it.
+This is training without privacy; `client/private/training.py` is the other one, and `client/rounds.py`
+chooses between them.
 
 Notation: B rows in a step, K local steps.
 """
@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Mapping
 import torch
 from torch import Tensor
 
-from shared_model.errors import ConfigError
 from shared_model.features import Batch
 from shared_model.heads import row_losses
 from shared_model.model import MultiTaskModel
@@ -20,26 +19,6 @@ from shared_model.parameters import take
 from shared_model.schema import Federation, LocalTraining
 
 from .data.examples import Examples
-
-Trainer = Callable[[MultiTaskModel, Examples, Federation, torch.Generator], None]
-"""`trainer(model, dataset, federation, generator)` trains `model` in place for one round."""
-
-
-def trainer_for(federation: Federation) -> Trainer:
-    """Return the trainer that the contract asks for.
-
-    Raises:
-        ConfigError: The contract has a privacy policy, which this version cannot honour. It is refused
-            rather than trained without.
-    """
-    if federation.privacy is not None:
-        raise ConfigError(
-            "federation.toml",
-            "privacy",
-            "a policy",
-            "no [privacy] table in this version, which trains without",
-        )
-    return train_plain
 
 
 def train_plain(
@@ -61,7 +40,7 @@ def train_plain(
     """
     tasks = [t for t in dataset.tasks if model.learns_in_rounds(t)]
     kinds = sorted({dataset.rows_of[t] for t in tasks})
-    names = _trained(model, tasks, federation.local)
+    names = trained_parameters(model, tasks, federation.local)
     if not names:
         return
     parameters = dict(model.named_parameters())
@@ -110,8 +89,8 @@ _OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
 }
 
 
-def _trained(model: MultiTaskModel, tasks: list[str], local: LocalTraining) -> list[str]:
-    """Names of the parameters that a round changes: never a residual, unless the contract says so."""
+def trained_parameters(model: MultiTaskModel, tasks: list[str], local: LocalTraining) -> list[str]:
+    """Return the names of the parameters that a round changes: no residual, unless the contract says so."""
     residuals = tuple(f"heads.{t}.own." for t in tasks if model.head(t).uses_prior)
     others = tuple(f"heads.{t}." for t in model.heads if t not in tasks)
     skipped = others if local.train_residuals else (*others, *residuals)

@@ -52,7 +52,9 @@ def noised_losses(
         logits = model(batch, present) if units and present else {}
     for task, found in logits.items():
         losses = row_losses(specs[task], found, batch.labels[task])
-        total[plan.tasks.index(task)] = _bounded_sum(losses.value, losses.present, unit_of_row, units, plan.bound)
+        total[plan.tasks.index(task)] = _bounded_sum(
+            losses.value, losses.present, unit_of_row, units, plan.bound
+        )
     drawn = noise.normal_(torch.empty(len(plan.tasks), dtype=torch.float64))
     return to_grid(total + plan.noise_std * drawn, plan.noise_std).float()
 

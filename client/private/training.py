@@ -74,9 +74,13 @@ def train_private(
         unit_of_row = torch.searchsorted(drawn, rows.unit[numbers])
         batch, weight = rows.batch(numbers, tasks), rows.weight[numbers]
         if step == 0 and plan.telemetry is not None:
-            telemetry = noised_losses(model, batch, rows.tasks, plan.telemetry, unit_of_row, len(drawn), noise)
+            telemetry = noised_losses(
+                model, batch, rows.tasks, plan.telemetry, unit_of_row, len(drawn), noise
+            )
         pull = _pull(model, names, start, federation.local)
-        machine.step(partial(weighted_losses, model, batch, rows.tasks, tasks, weight), unit_of_row, len(drawn))
+        machine.step(
+            partial(weighted_losses, model, batch, rows.tasks, tasks, weight), unit_of_row, len(drawn)
+        )
         _subtract(model, pull, plan.learning_rate)
     machine.release()
     _round(model, start, groups, plan)

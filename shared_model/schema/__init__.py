@@ -28,10 +28,10 @@ from .tasks import (
 from .training import LocalTraining, Rounds, ServerOptimizer
 
 __all__ = [
-    "Binary", "Bottom", "Buckets", "Categorical", "Count", "CountTask", "Feature", "Features", "Federation",
-    "Finite", "HeadPolicy", "LocalTraining", "MMoE", "MerchantPrivacy", "Multi", "Multiclass", "Multilabel",
-    "Name", "NonNegative", "Numeric", "Positive", "Privacy", "Regression", "Retrieval", "Role", "Rounds",
-    "Scope", "Sequence", "ServerOptimizer", "SharedBottom", "Task", "TaskDeclaration", "TaskPrivacy", "Telemetry",
-    "Text", "Tier", "Vector", "Wide", "Width", "check_task", "load_federation", "parse_federation",
-    "reads_across_shoppers", "tasks_of_items",
+    "Binary", "Bottom", "Buckets", "Categorical", "Count", "CountTask", "Feature", "Features",
+    "Federation", "Finite", "HeadPolicy", "LocalTraining", "MMoE", "MerchantPrivacy", "Multi",
+    "Multiclass", "Multilabel", "Name", "NonNegative", "Numeric", "Positive", "Privacy", "Regression",
+    "Retrieval", "Role", "Rounds", "Scope", "Sequence", "ServerOptimizer", "SharedBottom", "Task",
+    "TaskDeclaration", "TaskPrivacy", "Telemetry", "Text", "Tier", "Vector", "Wide", "Width",
+    "check_task", "load_federation", "parse_federation", "reads_across_shoppers", "tasks_of_items",
 ]  # fmt: skip

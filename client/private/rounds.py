@@ -1,0 +1,155 @@
+"""Private rounds at a merchant: charge, then train, then release.
+
+Order of one round: the ledger holds the charge, on the disk, before the first number that the charge is for
+exists. The reply is stored before it is sent (`client/merchant.py`), so a round asked again is answered with
+the same bytes and costs nothing. A round that was charged and whose reply is not there is charged again: nobody
+can tell whether the state is an old copy of one that answered.
+"""
+
+from typing import Literal
+
+from client.config import MerchantConfig
+from client.data.private_rows import (
+    PrivateRows,
+    check_private_split,
+    private_rows,
+    private_tasks,
+    shoppers_in_training,
+)
+from client.data.statistics import (
+    Statistics,
+    exact_statistics,
+    load_statistics,
+    noised,
+    save_statistics,
+    statistics_file,
+)
+from client.rounds import Stream, Trained
+from shared_model.errors import BudgetExhausted, DataError, Refused
+from shared_model.model import MultiTaskModel
+from shared_model.privacy.ledger import Charge, Ledger
+from shared_model.privacy.plan import plan_of
+from shared_model.protocol import TELEMETRY, Instruction, Refusal
+from shared_model.schema import Federation
+
+from .ledgers import ledger_file, limits_of
+from .noise import Noise, SecureNoise, SeededNoise
+from .training import train_private
+
+
+class PrivateRounds:
+    """Rounds with privacy (the interface is `client.rounds.Rounds`).
+
+    Guarantees:
+        * Nothing that was released is missing in the ledger (`tests/client/private/test_rounds.py`).
+        * No round is trained that would exceed the contract's budget or the merchant's cap.
+        * Where a seed is given the noise can be repeated and protects nobody; the ledger says so.
+    """
+
+    def __init__(
+        self, config: MerchantConfig, federation: Federation, stream: Stream, *, seed: int | None
+    ) -> None:
+        """Check that this merchant may take part.
+
+        Raises:
+            ConfigError: Its file splits its rows by a date that one shopper can move.
+            DataError: It has fewer shoppers than the tier that it declares.
+        """
+        self._config, self._federation, self._stream, self._seed = config, federation, stream, seed
+        self._plan = plan_of(federation, config.tier)
+        self._limits = limits_of(config, federation)
+        self._rows: tuple[str, PrivateRows] | None = None
+        if config.role == "train":
+            check_private_split(config)
+            self._check_size()
+
+    def tasks(self) -> frozenset[str]:
+        """Return the common tasks that the merchant's file declares; its rows do not decide."""
+        return private_tasks(self._config, self._federation) - self._config.own_tasks
+
+    def check(self, instruction: Instruction) -> None:
+        """Refuse an instruction to a merchant that only receives, or whose ledger was rolled back.
+
+        Raises:
+            Refused: See above.
+        """
+        if self._config.role == "receive":
+            raise Refused(Refusal.RECIPIENT, "this merchant only receives; it releases nothing")
+        if not instruction.ledger:
+            return
+        with self._ledger(instruction) as ledger:
+            if not ledger.holds(instruction.ledger):
+                reason = (
+                    "the coordinator holds a ledger head that this ledger does not contain; it is an old copy"
+                )
+                raise Refused(Refusal.LEDGER, reason)
+
+    def train(self, model: MultiTaskModel, instruction: Instruction) -> Trained:
+        """Charge the round, then train it in place.
+
+        Raises:
+            Refused: The budget is spent; nothing was trained.
+            UnaccountedRelease: The ledger cannot be written; the same holds.
+        """
+        rows = self._rows_for(instruction)
+        head = self._charge(instruction, "round")
+        noise = self._noise(f"noise/{instruction.lineage}", instruction.round)
+        told = train_private(model, rows, self._federation, self._plan, noise)
+        return Trained(head, {} if told is None else {TELEMETRY: told.numpy()})
+
+    def _charge(self, instruction: Instruction, what: Literal["statistics", "round"]) -> str:
+        """Write a charge and return the ledger's head."""
+        events = self._plan.round_events() if what == "round" else self._plan.statistics_events()
+        charge = Charge(
+            fingerprint=instruction.fingerprint,
+            lineage=instruction.lineage,
+            round=instruction.round if what == "round" else 0,
+            what=what,
+            digest=instruction.digest,
+            unit=self._plan.unit,
+            events=events,
+        )
+        try:
+            with self._ledger(instruction) as ledger:
+                ledger.charge(charge, self._limits)
+                return ledger.head
+        except BudgetExhausted as error:
+            raise Refused(Refusal.BUDGET, str(error)) from error
+
+    def _rows_for(self, instruction: Instruction) -> PrivateRows:
+        """Return the rows of a training; its statistics are released, and charged, once."""
+        training = f"{instruction.fingerprint}/{instruction.lineage}"
+        if self._rows is None or self._rows[0] != training:
+            self._rows = training, private_rows(self._config, self._federation, self._statistics(instruction))
+        return self._rows[1]
+
+    def _statistics(self, instruction: Instruction) -> Statistics | None:
+        if self._plan.statistics_multiplier is None:
+            return None
+        file = statistics_file(self._config.state, instruction)
+        found = load_statistics(file)
+        if found is None:
+            self._charge(instruction, "statistics")
+            noise = self._noise(f"statistics/{instruction.lineage}", 0)
+            found = noised(
+                exact_statistics(self._config, self._federation), self._plan.statistics_multiplier, noise
+            )
+            save_statistics(file, found)
+        return found
+
+    def _ledger(self, instruction: Instruction) -> Ledger:
+        path = ledger_file(self._config.ledger, seed=self._seed, lineage=instruction.lineage)
+        return Ledger(path, durable=True)
+
+    def _noise(self, purpose: str, number: int) -> Noise:
+        return SecureNoise() if self._seed is None else SeededNoise(self._stream(purpose, number))
+
+    def _check_size(self) -> None:
+        """A merchant smaller than it says would be protected less: its noise is calibrated to the tier."""
+        found = shoppers_in_training(self._config, self._federation)
+        least = self._federation.tiers[self._config.tier].shoppers
+        if found < least:
+            raise DataError(
+                f"{self._config.file}: {found} shoppers train, and the tier {self._config.tier!r} means {least} or "
+                'more. Declare a smaller tier in merchant.tier, or only receive: merchant.role = "receive".'
+            )

@@ -1,0 +1,91 @@
+"""What a merchant does in one round, with privacy or without: the place where the contract decides.
+
+A contract with a `[privacy]` table is never trained without it. Private rounds charge the ledger first.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+import torch
+
+from shared_model.model import MultiTaskModel
+from shared_model.protocol import Instruction, SharedArrays
+from shared_model.schema import Federation
+
+from .config import MerchantConfig
+from .data.dataset import Dataset
+from .training import train_plain
+
+Stream = Callable[[str, int], torch.Generator]
+"""`stream(purpose, number)` is a generator of its own for one purpose."""
+
+
+class Trained(NamedTuple):
+    """What a round left beside the model.
+
+    Attributes:
+        ledger: Head of the ledger that holds the round's charge; empty without privacy.
+        extra: Arrays that leave beside the shared parameters.
+    """
+
+    ledger: str = ""
+    extra: SharedArrays = {}
+
+
+class Rounds(Protocol):
+    """How a merchant's rounds go."""
+
+    def check(self, instruction: Instruction) -> None:
+        """Refuse an instruction that the ledger speaks against.
+
+        Raises:
+            Refused: The coordinator knows more of the ledger than the ledger itself, or the merchant does not
+                train.
+        """
+
+    def tasks(self) -> frozenset[str]:
+        """Return the common tasks whose shared prior the merchant trains, as far as its data decides."""
+
+    def train(self, model: MultiTaskModel, instruction: Instruction) -> Trained:
+        """Train one round in place.
+
+        Raises:
+            Refused: The budget is spent.
+        """
+
+
+class PlainRounds:
+    """Rounds without privacy."""
+
+    def __init__(self, federation: Federation, dataset: Dataset, stream: Stream) -> None:
+        self._federation, self._dataset, self._stream = federation, dataset, stream
+
+    def check(self, instruction: Instruction) -> None:
+        """Accept every instruction."""
+
+    def tasks(self) -> frozenset[str]:
+        """Return the common tasks for which there are labels."""
+        return frozenset(self._dataset.tasks) - self._dataset.own_tasks
+
+    def train(self, model: MultiTaskModel, instruction: Instruction) -> Trained:
+        """Train without privacy (`client.training.train_plain`)."""
+        train_plain(
+            model, self._dataset, self._federation, self._stream(instruction.lineage, instruction.round)
+        )
+        return Trained()
+
+
+def rounds_for(
+    config: MerchantConfig, federation: Federation, dataset: Dataset, stream: Stream, *, seed: int | None
+) -> Rounds:
+    """Return the rounds that the contract asks for.
+
+    Raises:
+        ConfigError: The merchant's file does not allow private rounds.
+        DataError: The merchant is smaller than the tier that it declares.
+    """
+    if federation.privacy is None:
+        return PlainRounds(federation, dataset, stream)
+    from .private.rounds import PrivateRounds  # Opacus, only where it trains
+
+    return PrivateRounds(config, federation, stream, seed=seed)

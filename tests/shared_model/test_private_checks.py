@@ -1,0 +1,92 @@
+"""What a private contract may not ask for: refused by name, with what it may."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from shared_model.errors import ConfigError
+from shared_model.schema import parse_federation
+from tests.shared_model.privacy.test_plan import sampled, tables
+
+Change = Callable[[dict[str, Any]], object]
+
+
+def sampled_items(given: dict[str, Any]) -> None:
+    given["federation"]["full_batch"] = False
+    given["tiers"] = {"large": {"shoppers": 500, "weight": 1.0}}
+
+
+def network_of_items(given: dict[str, Any]) -> None:
+    given["bottom"] = {"architecture": "mmoe"}
+
+
+def only_choosing(given: dict[str, Any]) -> None:
+    given["tasks"] = {"next_item": {"kind": "retrieval"}}
+
+
+def trailing(given: dict[str, Any]) -> None:
+    given["features"] = {"lately": {"kind": "numeric", "column": "trailing_bad_reviews"}}
+
+
+def decayed_network(given: dict[str, Any]) -> None:
+    del given["tasks"]["units"]
+    given["bottom"] = {"architecture": "shared_bottom"}
+    given["local"] = {"weight_decay": 0.1}
+
+
+def group_of_a_network(given: dict[str, Any]) -> None:
+    del given["tasks"]["units"]
+    given["bottom"] = {"architecture": "shared_bottom"}
+    given["privacy"]["tasks"] = {"late": {}}
+
+
+REFUSED: dict[str, tuple[Change, str, str]] = {
+    "adam at the merchant": (
+        lambda given: given.update(local={"optimizer": "adam"}), "local.optimizer", "server.optimizer",
+    ),
+    "features across shoppers": (trailing, "privacy.statistics", "lately"),
+    "statistics that nobody reads": (
+        lambda given: given["privacy"].update(statistics=0.1), "privacy.statistics", "no feature",
+    ),
+    "sampled rows of items": (sampled_items, "federation.full_batch", "units"),
+    "a network over rows of items": (network_of_items, "bottom.architecture", "wide"),
+    "records of items": (
+        lambda given: given["privacy"].update(unit="record"), "privacy.unit", "shopper",
+    ),
+    "a sampling rate beside full batches": (
+        lambda given: given.update(tiers={"any": {"shoppers": 0, "weight": 1.0, "sampling_rate": 0.5}}),
+        "tiers.any.sampling_rate", "1",
+    ),
+    "nothing to train": (only_choosing, "tasks", "residual"),
+    "a group for a task without a prior": (
+        lambda given: given["privacy"].update(tasks={"next_item": {}}), "privacy.tasks.next_item", "late",
+    ),
+    "a group of a network's task": (group_of_a_network, "privacy.tasks.late", "wide"),
+    "decay of tables": (decayed_network, "local.weight_decay", "0"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("change, key, allowed", REFUSED.values(), ids=list(REFUSED))
+def test_it_is_refused_with_the_nearest_choice(change: Change, key: str, allowed: str) -> None:
+    given = tables()
+    change(given)
+    with pytest.raises(ConfigError) as caught:
+        parse_federation(given)
+    assert caught.value.key == key
+    assert allowed in caught.value.allowed
+
+
+@pytest.mark.parametrize("change, key, allowed", list(REFUSED.values())[:1], ids=["adam at the merchant"])
+def test_the_same_without_privacy_is_allowed(change: Change, key: str, allowed: str) -> None:
+    given = tables()
+    change(given)
+    del given["privacy"]
+    assert parse_federation(given).privacy is None
+
+
+def test_a_sampled_tier_of_unknown_size_needs_a_rate() -> None:
+    given = sampled()
+    given["tiers"] = {"any": {"shoppers": 0, "weight": 1.0}}
+    with pytest.raises(ConfigError, match=r"tiers\.any\.sampling_rate"):
+        parse_federation(given)
