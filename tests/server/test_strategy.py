@@ -115,6 +115,7 @@ def test_a_question_carries_the_arrays_and_the_instruction_only():
         "kind": "train",
         "merchant": "alba",
         "answered": 0,
+        "ledger": "",
         "signature": "",
     }
 

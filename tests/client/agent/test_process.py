@@ -69,7 +69,7 @@ class Shop:
     def trained(self, patience_seconds: float) -> SharedArrays:
         arrays = shops.start(self.federation)
         stub = AgentStub(self.socket, patience_seconds=patience_seconds)
-        return stub.train(signed(self.federation, arrays), arrays)
+        return stub.train(signed(self.federation, arrays), arrays).arrays
 
 
 def started(shop: Shop) -> "subprocess.Popen[str]":
