@@ -199,7 +199,7 @@ class FederatedStrategy(Strategy):
                 self._note("member_refused", merchant=member.name, reason=f"unknown tier {member.tier}")
             elif member.name in names:
                 self._note("member_refused", merchant=member.name, reason="the name is taken by another node")
-            elif member.role == "train":
+            elif member.role == self._federation.tiers[member.tier].role == "train":
                 found[node] = member
                 names.add(member.name)
         return found
