@@ -48,9 +48,9 @@ def client_app(merchant_of: Callable[[Context], ReachableMerchant]) -> ClientApp
 
 def _train(message: Message, merchant: ReachableMerchant) -> RecordDict:
     instruction = _instruction(message)
-    trained = merchant.train(instruction, _arrays(message))
-    report = Report(lineage=instruction.lineage, round=instruction.round)
-    arrays = ArrayRecord({name: Array(array) for name, array in trained.items()})
+    answer = merchant.train(instruction, _arrays(message))
+    report = Report(lineage=instruction.lineage, round=instruction.round, ledger=answer.ledger)
+    arrays = ArrayRecord({name: Array(array) for name, array in answer.arrays.items()})
     return RecordDict({ARRAYS: arrays, REPORT: ConfigRecord(report.to_mapping())})  # type: ignore[arg-type]
 
 

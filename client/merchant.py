@@ -18,7 +18,7 @@ from shared_model.errors import DataError, Refused
 from shared_model.model import MultiTaskModel, build
 from shared_model.parameters import from_arrays, load, take, to_arrays
 from shared_model.precision import PRECISIONS, Precision
-from shared_model.protocol import Instruction, Kind, Refusal, SharedArrays, digest, problem_with
+from shared_model.protocol import Answer, Instruction, Kind, Refusal, SharedArrays, digest, problem_with
 
 from . import acceptance, serving
 from .config import MerchantConfig, load_merchant
@@ -102,7 +102,7 @@ class Merchant:
         tasks = frozenset(t for t in self._rounds.tasks() if self._model.head(t).uses_prior)
         return Description(name=self.config.name, tier=self.config.tier, tasks=tasks, role=self.config.role)
 
-    def train(self, instruction: Instruction, arrays: SharedArrays) -> SharedArrays:
+    def train(self, instruction: Instruction, arrays: SharedArrays) -> Answer:
         """Train one round from `arrays` and return the answer: the new shared parameters, or their change.
 
         Rounds follow one another. One that was missed may be skipped, since a merchant that was too slow
@@ -125,8 +125,8 @@ class Merchant:
             self._check(instruction, arrays, "train", self._precision)
             last = self._last_round(instruction)
             if last is not None and last.round == instruction.round:
-                return _repeated(last, instruction)
-            return self._trained(instruction, arrays, last)
+                return Answer(_repeated(last, instruction), ledger="")
+            return Answer(self._trained(instruction, arrays, last), ledger="")
         finally:
             self._lock.release()
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from shared_model.errors import ConfigError
-from shared_model.protocol import Instruction, SharedArrays
+from shared_model.protocol import Answer, Instruction, SharedArrays
 
 _MOST_MERCHANTS = 4096
 """So many stay open in one process, each with its data; the one unused for longest goes first."""
@@ -40,8 +40,8 @@ class ReachableMerchant(Protocol):
     def describe(self) -> Description:
         """Return its public facts."""
 
-    def train(self, instruction: Instruction, arrays: SharedArrays) -> SharedArrays:
-        """Train one round and return the new shared parameters."""
+    def train(self, instruction: Instruction, arrays: SharedArrays) -> Answer:
+        """Train one round and return the answer."""
 
     def adopt(self, instruction: Instruction, arrays: SharedArrays) -> object:
         """Take over released shared parameters; what it returns stays at the merchant."""

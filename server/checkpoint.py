@@ -38,6 +38,7 @@ class Progress:
         moments: State of the server optimizer.
         average: Mean of late iterates.
         answered: Name of a member -> the last round for which its answer was used.
+        ledgers: Name of a member -> head of its ledger that came with that answer (`protocol.Answer`).
     """
 
     round: int
@@ -45,6 +46,7 @@ class Progress:
     moments: optimizers.State = field(default_factory=dict)
     average: Average = field(default_factory=Average)
     answered: Mapping[str, int] = field(default_factory=dict)
+    ledgers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +77,7 @@ def save(directory: Path, checkpoint: Checkpoint, *, keep: int = 2, durable: boo
         "lineage": checkpoint.lineage,
         "averaged": str(progress.average.count),
         "answered": json.dumps(dict(progress.answered)),
+        "ledgers": json.dumps(dict(progress.ledgers)),
     }
     files.write_tensors(path, _tensors(progress), metadata, durable=durable)
     for old in _newest_first(directory)[keep:]:
@@ -120,6 +123,7 @@ def _read(path: Path) -> Checkpoint:
             moments={kind: found for kind in ("first", "second") if (found := _under(kind, tensors))},
             average=average,
             answered=json.loads(metadata["answered"]),
+            ledgers=json.loads(metadata["ledgers"]),
         )
         return Checkpoint(fingerprint=metadata["fingerprint"], lineage=metadata["lineage"], progress=progress)
     except (KeyError, ValueError) as error:

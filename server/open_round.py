@@ -22,6 +22,7 @@ class OpenRound:
         members: Whom it asked, by node id.
         messages: The questions; a grid writes their ids when it sends them.
         accepted: Names whose replies entered the sum.
+        ledgers: Name -> head of its ledger, of those whose replies did and who keep one.
         refused: Name -> why its reply did not.
         answered: Nodes that replied.
         total: The sum so far.
@@ -33,6 +34,7 @@ class OpenRound:
     members: Mapping[int, Member]
     messages: list[Message]
     accepted: list[str] = field(default_factory=list)
+    ledgers: dict[str, str] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
     answered: set[int] = field(default_factory=set)
     total: WeightedSum = field(default_factory=WeightedSum)

@@ -4,6 +4,7 @@ A reply is used whole or not at all. What is wrong with it is said in words for 
 of an error reply only the code is ever read, never the text that came with it.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,11 +13,12 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, RecordDict
 
 from shared_model import protocol
 from shared_model.errors import ProtocolError, VersionMismatch
-from shared_model.protocol import Instruction, Refusal, Report, SharedArrays
+from shared_model.protocol import Answer, Instruction, Refusal, Report
 
 from . import wire
 
 _LONGEST_REASON = 200
+_HEAD = re.compile(r"[0-9a-f]{64}")
 _FLOWER_ERRORS = {
     1: "CLIENT_APP_NOT_LOADED",
     2: "CLIENT_APP_RAISED",
@@ -31,19 +33,25 @@ _FLOWER_ERRORS = {
 
 
 def check(
-    reply: Message, instruction: Instruction, expected: Mapping[str, tuple[int, ...]], dtype: np.dtype[Any]
-) -> SharedArrays | str:
-    """Return the arrays of a usable reply, or in words why it is not usable.
+    reply: Message,
+    instruction: Instruction,
+    expected: Mapping[str, tuple[int, ...]],
+    dtype: np.dtype[Any],
+    *,
+    private: bool,
+) -> Answer | str:
+    """Return the answer in a usable reply, or in words why it is not usable.
 
     Args:
         reply: What came back.
         instruction: What was asked.
         expected: Shape of every array of the contract.
         dtype: Of all of them.
+        private: Whether the contract has a privacy policy, so that a reply names the head of a ledger.
     """
     if reply.has_error():
         return _error_name(reply.error.code)
-    return _checked(reply.content, instruction, expected, dtype)
+    return _checked(reply.content, instruction, expected, dtype, private)
 
 
 def acknowledged(reply: Message) -> str:
@@ -59,7 +67,8 @@ def _checked(
     instruction: Instruction,
     expected: Mapping[str, tuple[int, ...]],
     dtype: np.dtype[Any],
-) -> SharedArrays | str:
+    private: bool,
+) -> Answer | str:
     arrays, report = content.get(protocol.ARRAYS), content.get(protocol.REPORT)
     if surplus := sorted(set(content) - {protocol.ARRAYS, protocol.REPORT}):
         return _short(f"unknown record {surplus[0]}")
@@ -67,7 +76,10 @@ def _checked(
         return f"missing record {protocol.ARRAYS}"
     if not isinstance(report, ConfigRecord):
         return f"missing record {protocol.REPORT}"
-    if problem := _problem_with_report(report, instruction):
+    read = _read_report(report, instruction)
+    if isinstance(read, str):
+        return read
+    if problem := _problem_with_ledger(read.ledger, private):
         return problem
     try:
         values = wire.unpack(arrays)
@@ -75,10 +87,10 @@ def _checked(
         return _short(str(error))
     if problem := protocol.problem_with(values, expected, dtype):
         return _short(problem)
-    return {name: values[name] for name in expected}
+    return Answer({name: values[name] for name in expected}, ledger=read.ledger)
 
 
-def _problem_with_report(record: ConfigRecord, instruction: Instruction) -> str | None:
+def _read_report(record: ConfigRecord, instruction: Instruction) -> Report | str:
     try:
         report = Report.from_mapping(dict(record))
     except VersionMismatch:
@@ -89,7 +101,15 @@ def _problem_with_report(record: ConfigRecord, instruction: Instruction) -> str 
         return "another lineage"
     if report.round != instruction.round:
         return f"another round {report.round}"
-    return None
+    return report
+
+
+def _problem_with_ledger(head: str, private: bool) -> str | None:
+    if not private:
+        return "the head of a ledger, although the contract has no privacy policy" if head else None
+    return (
+        None if _HEAD.fullmatch(head) else "no head of a ledger, although the contract has a privacy policy"
+    )
 
 
 def _error_name(code: int) -> str:

@@ -180,7 +180,12 @@ class FederatedStrategy(Strategy):
 
     def _question(self, arrays: ArrayRecord, common: Instruction, member: Member) -> RecordDict:
         """Return what one member is sent: the arrays, and the instruction in its name, signed."""
-        own = replace(common, merchant=member.name, answered=self.progress.answered.get(member.name, 0))
+        own = replace(
+            common,
+            merchant=member.name,
+            answered=self.progress.answered.get(member.name, 0),
+            ledger=self.progress.ledgers.get(member.name, ""),
+        )
         return RecordDict(
             {protocol.ARRAYS: arrays, protocol.INSTRUCTION: ConfigRecord({**self._sign(own).to_mapping()})}
         )
@@ -194,7 +199,7 @@ class FederatedStrategy(Strategy):
                 self._note("member_refused", merchant=member.name, reason=f"unknown tier {member.tier}")
             elif member.name in names:
                 self._note("member_refused", merchant=member.name, reason="the name is taken by another node")
-            elif member.role == "train":
+            elif member.role == self._federation.tiers[member.tier].role == "train":
                 found[node] = member
                 names.add(member.name)
         return found
@@ -211,19 +216,24 @@ class FederatedStrategy(Strategy):
             self._note("reply_refused", round=number, merchant=member.name, reason="second reply")
             return
         opened.answered.add(node)
-        checked = replies.check(reply, opened.instruction, self._shapes, self._precision.dtype)
+        private = self._federation.privacy is not None
+        checked = replies.check(
+            reply, opened.instruction, self._shapes, self._precision.dtype, private=private
+        )
         if isinstance(checked, str):
             opened.refused[member.name] = checked
             self._note("reply_refused", round=number, merchant=member.name, reason=checked)
             return
         opened.total = aggregation.add(
             opened.total,
-            precision.decoded(checked, opened.start, self._precision),
+            precision.decoded(checked.arrays, opened.start, self._precision),
             opened.start,
             weight=self._federation.tiers[member.tier].weight,
             names=self._trained_by(member),
         )
         opened.accepted.append(member.name)
+        if checked.ledger:
+            opened.ledgers[member.name] = checked.ledger
 
     def _trained_by(self, member: Member) -> tuple[str, ...]:
         """Return the arrays that a member's update counts for."""
@@ -257,4 +267,11 @@ class FederatedStrategy(Strategy):
         if options.average == "last_half":
             average = averaging.include(average, iterate, round_number=number, rounds=rounds)
         answered = {**self.progress.answered, **dict.fromkeys(opened.accepted, number)}
-        return Progress(round=number, iterate=iterate, moments=moments, average=average, answered=answered)
+        return Progress(
+            round=number,
+            iterate=iterate,
+            moments=moments,
+            average=average,
+            answered=answered,
+            ledgers={**self.progress.ledgers, **opened.ledgers},
+        )

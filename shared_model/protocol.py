@@ -1,7 +1,8 @@
 """The wire contract: the only module that knows the key strings of a message.
 
 A train message carries the shared arrays down and their new values up. Beside them only an instruction
-goes down and an echo of it comes up; no loss, no metric, no count, no time, no text. In a deployment the
+goes down and an echo of it comes up, under a privacy policy with the head of the merchant's ledger; no loss,
+no metric, no count, no time, no text. In a deployment the
 coordinator signs every instruction (`shared_model.signing`), so all that lies between it and the merchant
 is untrusted transport.
 
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 
 from .errors import FingerprintMismatch, ProtocolError, VersionMismatch
 
-VERSION = 2
+VERSION = 3
 """Version of this contract; the two sides must agree exactly."""
 
 _FLOAT32 = np.dtype(np.float32)
@@ -28,6 +29,10 @@ _FLOAT32 = np.dtype(np.float32)
 ARRAYS = "arrays"
 INSTRUCTION = "instruction"
 REPORT = "report"
+
+TELEMETRY = "telemetry"
+"""The one array of an answer that is no parameter: noised sums of losses, float32, where the contract has
+`[privacy.telemetry]`; one number for each common task but retrieval, in order of name."""
 
 SharedArrays = dict[str, NDArray[Any]]
 """What travels: arrays of the contract's precision, under its parameter names."""
@@ -60,6 +65,10 @@ class Refusal(IntEnum):
     """The round comes sooner after the one before than the contract allows."""
     UNREACHABLE = 1012
     """The merchant's agent does not answer; its node does."""
+    BUDGET = 1013
+    """The merchant's privacy budget is spent."""
+    LEDGER = 1014
+    """The merchant's ledger does not hold the head that the instruction names: it was rolled back."""
 
 
 Kind = Literal["train", "adopt"]
@@ -80,6 +89,8 @@ class Instruction:
         merchant: Name under which the recipient is enrolled; empty with `adopt`, which is for everybody.
         answered: Last round of this training for which the coordinator holds an answer of this merchant; 0
             for none. It says which rounds were missed, so that skipping one needs the coordinator's word.
+        ledger: Head of the recipient's ledger (`Answer.ledger`) that came with its last answer; empty for
+            none. A merchant whose ledger does not hold it was rolled back.
         signature: Of all the above (`shared_model.signing`); empty in a simulation.
     """
 
@@ -91,6 +102,7 @@ class Instruction:
     digest: str
     merchant: str = ""
     answered: int = 0
+    ledger: str = ""
     signature: str = ""
 
     def to_mapping(self) -> dict[str, int | str]:
@@ -131,20 +143,45 @@ _INSTRUCTION_TYPES: dict[str, type] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """What comes back with the arrays: which instruction they answer."""
+    """What comes back with the arrays: which instruction they answer, and after which charge.
+
+    Attributes:
+        version: Of the wire contract.
+        lineage: Of the instruction.
+        round: Of the instruction.
+        ledger: See `Answer.ledger`.
+    """
 
     version: int = VERSION
     lineage: str
     round: int
+    ledger: str = ""
 
     def to_mapping(self) -> dict[str, int | str]:
         """Return the flat record that is sent."""
-        return {"version": self.version, "lineage": self.lineage, "round": self.round}
+        return asdict(self)
 
     @classmethod
     def from_mapping(cls, record: Mapping[str, object]) -> "Report":
         """Return the report in `record` (errors as in `Instruction.from_mapping`)."""
-        return cls(**_typed(record, {"lineage": str, "round": int}))  # type: ignore[arg-type]
+        return cls(**_typed(record, _REPORT_TYPES))  # type: ignore[arg-type]
+
+
+_REPORT_TYPES: Mapping[str, type] = {"lineage": str, "round": int, "ledger": str}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a merchant answers to a round.
+
+    Attributes:
+        arrays: The new shared parameters, or their change (`shared_model.precision`); and `TELEMETRY`.
+        ledger: Head of the merchant's ledger once this round was charged, 64 hex digits; empty without a
+            privacy policy. It is a hash over what was charged, so it says nothing of what was not.
+    """
+
+    arrays: SharedArrays
+    ledger: str = ""
 
 
 def digest(arrays: Mapping[str, NDArray[np.generic]]) -> str:

@@ -30,6 +30,9 @@ SECTIONS: dict[type, str] = {
     schema.ServerOptimizer: "## `[server]`",
     schema.Tier: "## `[tiers]`",
     schema.Privacy: "## `[privacy]`",
+    schema.TaskPrivacy: "### `[privacy.tasks.NAME]`",
+    schema.Telemetry: "### `[privacy.telemetry]`",
+    schema.MerchantPrivacy: "### `[privacy.merchants]`",
     schema.Numeric: '### `kind = "numeric"`',
     schema.Categorical: '### `kind = "categorical"`',
     schema.Multi: '### `kind = "multi"`',
@@ -56,7 +59,7 @@ SECTIONS: dict[type, str] = {
 
 def declared_in(module: ModuleType) -> set[type]:
     found = [value for value in vars(module).values() if isinstance(value, type) and is_dataclass(value)]
-    return {declared for declared in found if declared.__module__ == module.__name__}
+    return {declared for declared in found if f"{declared.__module__}.".startswith(f"{module.__name__}.")}
 
 
 def section(heading: str) -> str:

@@ -21,7 +21,7 @@ class Description(_message.Message):
     def __init__(self, name: _Optional[str] = ..., tier: _Optional[str] = ..., tasks: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Instruction(_message.Message):
-    __slots__ = ("version", "kind", "fingerprint", "lineage", "round", "digest", "merchant", "answered", "signature")
+    __slots__ = ("version", "kind", "fingerprint", "lineage", "round", "digest", "merchant", "answered", "signature", "ledger")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
@@ -31,6 +31,7 @@ class Instruction(_message.Message):
     MERCHANT_FIELD_NUMBER: _ClassVar[int]
     ANSWERED_FIELD_NUMBER: _ClassVar[int]
     SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    LEDGER_FIELD_NUMBER: _ClassVar[int]
     version: int
     kind: str
     fingerprint: str
@@ -40,7 +41,8 @@ class Instruction(_message.Message):
     merchant: str
     answered: int
     signature: str
-    def __init__(self, version: _Optional[int] = ..., kind: _Optional[str] = ..., fingerprint: _Optional[str] = ..., lineage: _Optional[str] = ..., round: _Optional[int] = ..., digest: _Optional[str] = ..., merchant: _Optional[str] = ..., answered: _Optional[int] = ..., signature: _Optional[str] = ...) -> None: ...
+    ledger: str
+    def __init__(self, version: _Optional[int] = ..., kind: _Optional[str] = ..., fingerprint: _Optional[str] = ..., lineage: _Optional[str] = ..., round: _Optional[int] = ..., digest: _Optional[str] = ..., merchant: _Optional[str] = ..., answered: _Optional[int] = ..., signature: _Optional[str] = ..., ledger: _Optional[str] = ...) -> None: ...
 
 class Question(_message.Message):
     __slots__ = ("instruction", "chunk")
@@ -50,11 +52,21 @@ class Question(_message.Message):
     chunk: bytes
     def __init__(self, instruction: _Optional[_Union[Instruction, _Mapping]] = ..., chunk: _Optional[bytes] = ...) -> None: ...
 
+class Told(_message.Message):
+    __slots__ = ("ledger", "telemetry")
+    LEDGER_FIELD_NUMBER: _ClassVar[int]
+    TELEMETRY_FIELD_NUMBER: _ClassVar[int]
+    ledger: str
+    telemetry: _containers.RepeatedScalarFieldContainer[float]
+    def __init__(self, ledger: _Optional[str] = ..., telemetry: _Optional[_Iterable[float]] = ...) -> None: ...
+
 class Answer(_message.Message):
-    __slots__ = ("chunk",)
+    __slots__ = ("told", "chunk")
+    TOLD_FIELD_NUMBER: _ClassVar[int]
     CHUNK_FIELD_NUMBER: _ClassVar[int]
+    told: Told
     chunk: bytes
-    def __init__(self, chunk: _Optional[bytes] = ...) -> None: ...
+    def __init__(self, told: _Optional[_Union[Told, _Mapping]] = ..., chunk: _Optional[bytes] = ...) -> None: ...
 
 class StatusReport(_message.Message):
     __slots__ = ("json",)

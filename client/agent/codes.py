@@ -1,6 +1,14 @@
 """Which fixed code an error leaves as. Its text stays where it was raised."""
 
-from shared_model.errors import ConfigError, DataError, FingerprintMismatch, Refused, VersionMismatch
+from shared_model.errors import (
+    BudgetExhausted,
+    ConfigError,
+    DataError,
+    FingerprintMismatch,
+    Refused,
+    UnaccountedRelease,
+    VersionMismatch,
+)
 from shared_model.protocol import Refusal
 
 _CODES: tuple[tuple[type[Exception], Refusal], ...] = (
@@ -8,6 +16,8 @@ _CODES: tuple[tuple[type[Exception], Refusal], ...] = (
     (FingerprintMismatch, Refusal.FINGERPRINT),
     (ConfigError, Refusal.UNREADY),
     (DataError, Refusal.UNREADY),
+    (BudgetExhausted, Refusal.BUDGET),
+    (UnaccountedRelease, Refusal.LEDGER),
 )
 
 

@@ -88,8 +88,7 @@ class _Merchant(MerchantServicer):
         with _coded(context):
             answer = _done(self._agent, "train", request_iterator, context, self._agent.train)
             if answer is not None:
-                for chunk in wire.chunks(answer):
-                    yield agent_pb2.Answer(chunk=chunk)
+                yield from wire.answers(answer)
 
     def Adopt(self, request_iterator: Any, context: Any) -> agent_pb2.Nothing:  # noqa: N802
         with _coded(context):

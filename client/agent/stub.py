@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import grpc
 
 from shared_model.errors import Refused
-from shared_model.protocol import Instruction, Refusal, SharedArrays
+from shared_model.protocol import Answer, Instruction, Refusal, SharedArrays
 
 from . import agent_pb2, codes, wire
 from .addresses import CHANNEL_OPTIONS, listens, owner_socket, target
@@ -63,13 +63,13 @@ class AgentStub:
         facts = self._asked(lambda agent: agent.Describe(agent_pb2.Nothing(), timeout=_SHORT_SECONDS))
         return Described(name=facts.name, tier=facts.tier, tasks=frozenset(facts.tasks))
 
-    def train(self, instruction: Instruction, arrays: SharedArrays) -> SharedArrays:
-        """Train one round and return the answer: arrays of the names, shapes and types of `arrays`."""
+    def train(self, instruction: Instruction, arrays: SharedArrays) -> Answer:
+        """Train one round and return the answer; its arrays have the names, shapes and types of `arrays`."""
         expected = wire.layout_of(arrays)
 
-        def train(agent: Any) -> SharedArrays:
+        def train(agent: Any) -> Answer:
             answers = agent.Train(wire.questions(instruction, arrays), timeout=_LONGEST_SECONDS)
-            return wire.received((answer.chunk for answer in answers), expected)
+            return wire.answer_in(answers, expected)
 
         return self._asked(train)
 

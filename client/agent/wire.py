@@ -1,4 +1,4 @@
-"""How a question and its answer cross the socket: one instruction, then chunks of raw numbers.
+"""How a question and its answer cross the socket: what is asked or told, then chunks of raw numbers.
 
 Names, shapes, types and sizes do not travel: both ends know them, the agent from the contract, its caller
 from the question. The numbers follow one another in order of name, little endian, without gaps.
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from shared_model.errors import Refused
-from shared_model.protocol import Instruction, Refusal, SharedArrays
+from shared_model.protocol import TELEMETRY, Answer, Instruction, Refusal, SharedArrays
 
 from . import agent_pb2
 
@@ -124,6 +124,31 @@ def chunks_in(following: Iterable[agent_pb2.Question]) -> Iterator[bytes]:
         if question.WhichOneof("part") != "chunk":
             raise Refused(Refusal.ARRAYS, "a message after the first holds no chunk")
         yield question.chunk
+
+
+def answers(answer: Answer) -> Iterator[agent_pb2.Answer]:
+    """Yield the messages of an answer."""
+    parameters = {name: array for name, array in answer.arrays.items() if name != TELEMETRY}
+    sums = answer.arrays.get(TELEMETRY, ())
+    yield agent_pb2.Answer(told=agent_pb2.Told(ledger=answer.ledger, telemetry=map(float, sums)))
+    for chunk in chunks(parameters):
+        yield agent_pb2.Answer(chunk=chunk)
+
+
+def answer_in(messages: Iterable[agent_pb2.Answer], expected: Layout) -> Answer:
+    """Return the answer that `messages` hold.
+
+    Raises:
+        Refused: `ARRAYS`: they do not begin with what is told, or do not go on as `received` wants it.
+    """
+    following = iter(messages)
+    first = next(following, None)
+    if first is None or first.WhichOneof("part") != "told":
+        raise Refused(Refusal.ARRAYS, "the answer does not begin with what is told")
+    arrays = received((message.chunk for message in following), expected)
+    if sums := list(first.told.telemetry):
+        arrays[TELEMETRY] = np.array(sums, np.float32)
+    return Answer(arrays, ledger=first.told.ledger)
 
 
 def _raw(array: np.ndarray[Any, np.dtype[Any]]) -> memoryview:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from shared_model.errors import Refused
-from shared_model.protocol import Instruction, Refusal, SharedArrays
+from shared_model.protocol import Answer, Instruction, Refusal, SharedArrays
 
 from .guard import Pace, Terms
 from .record import Record, evidence, history, now
@@ -29,7 +29,7 @@ class Working(Protocol):
     def describe(self) -> Any:
         """Return its public facts."""
 
-    def train(self, instruction: Instruction, arrays: SharedArrays) -> SharedArrays:
+    def train(self, instruction: Instruction, arrays: SharedArrays) -> Answer:
         """Train one round and return the answer."""
 
     def adopt(self, instruction: Instruction, arrays: SharedArrays) -> Mapping[str, Any]:
@@ -83,7 +83,7 @@ class Agent:
         self._job: _Job | None = None
         self._adoptions = [line["digest"] for line in record.lines() if line["event"] == "adopted"]
 
-    def train(self, instruction: Instruction, arrays: SharedArrays) -> "Future[SharedArrays]":
+    def train(self, instruction: Instruction, arrays: SharedArrays) -> "Future[Answer]":
         """Return the future answer to a round. The instruction passed `guard.check`, the arrays are its own.
 
         Raises:
@@ -151,7 +151,7 @@ class Agent:
             code = self.record.refuse(instruction.kind, error, instruction)
             raise Refused(code, "see the journal") from None
 
-    def _trained(self, instruction: Instruction, arrays: SharedArrays) -> SharedArrays:
+    def _trained(self, instruction: Instruction, arrays: SharedArrays) -> Answer:
         last = self._stored(instruction)
         is_new = instruction.round > last
         began = self._pace.next_round() if is_new else None

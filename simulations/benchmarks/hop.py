@@ -28,7 +28,7 @@ from client.agent.service import serving
 from client.agent.stub import AgentStub, Described
 from client.agent.work import Agent
 from shared_model import signing
-from shared_model.protocol import Instruction, SharedArrays, digest
+from shared_model.protocol import Answer, Instruction, SharedArrays, digest
 
 from .memory import peak_bytes, resident_bytes
 from .report import Result
@@ -124,8 +124,8 @@ class _Echo:
     def describe(self) -> Described:
         return Described(name=_NAME, tier="any", tasks=frozenset())
 
-    def train(self, instruction: Instruction, arrays: SharedArrays) -> SharedArrays:
-        return arrays
+    def train(self, instruction: Instruction, arrays: SharedArrays) -> Answer:
+        return Answer(arrays)
 
     def adopt(self, instruction: Instruction, arrays: SharedArrays) -> Mapping[str, object]:
         return {}
@@ -165,7 +165,7 @@ def _timed(stub: AgentStub, instruction: Instruction, arrays: SharedArrays) -> f
     started = perf_counter()
     answer = stub.train(instruction, arrays)
     seconds = perf_counter() - started
-    if answer.keys() != arrays.keys():
+    if answer.arrays.keys() != arrays.keys():
         raise RuntimeError("the answer holds other arrays")
     return seconds
 

@@ -9,14 +9,25 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, Message
 from client.app import client_app
 from client.reach import merchant_for
 from shared_model.errors import (
+    BudgetExhausted,
     ConfigError,
     DataError,
     FingerprintMismatch,
     Refused,
     StateError,
+    UnaccountedRelease,
     VersionMismatch,
 )
-from shared_model.protocol import ARRAYS, INSTRUCTION, REPORT, Instruction, Refusal, SharedArrays, digest
+from shared_model.protocol import (
+    ARRAYS,
+    INSTRUCTION,
+    REPORT,
+    Answer,
+    Instruction,
+    Refusal,
+    SharedArrays,
+    digest,
+)
 from simulations.in_process import InProcessGrid
 
 SECRET = "Ada Lovelace bought 3 lamps"
@@ -36,9 +47,9 @@ class FakeMerchant:
         self.act()
         return self
 
-    def train(self, instruction: Instruction, arrays: SharedArrays) -> SharedArrays:
+    def train(self, instruction: Instruction, arrays: SharedArrays) -> Answer:
         self.act()
-        return {name: array + 1 for name, array in arrays.items()}
+        return Answer({name: array + 1 for name, array in arrays.items()}, ledger="a" * 64)
 
     def adopt(self, instruction: Instruction, arrays: SharedArrays) -> None:
         self.act()
@@ -63,7 +74,12 @@ def ask(merchant: FakeMerchant, message_type: str, sent: RecordDict) -> Message:
 def test_a_reply_holds_the_arrays_and_an_echo_and_nothing_else() -> None:
     reply = ask(FakeMerchant(), MessageType.TRAIN, content())
     assert set(reply.content) == {ARRAYS, REPORT}
-    assert dict(reply.content.config_records[REPORT]) == {"version": 2, "lineage": "spring", "round": 1}
+    assert dict(reply.content.config_records[REPORT]) == {
+        "version": 3,
+        "lineage": "spring",
+        "round": 1,
+        "ledger": "a" * 64,
+    }
     assert reply.content.array_records[ARRAYS]["w"].numpy().tolist() == [2.0, 3.0]
 
 
@@ -90,6 +106,8 @@ def test_an_adoption_is_acknowledged_by_an_empty_reply() -> None:
         (FingerprintMismatch(SECRET), Refusal.FINGERPRINT),
         (ConfigError("merchant.toml", "orders", SECRET, "a path"), Refusal.UNREADY),
         (DataError(SECRET), Refusal.UNREADY),
+        (BudgetExhausted(SECRET), Refusal.BUDGET),
+        (UnaccountedRelease(SECRET), Refusal.LEDGER),
         (StateError(SECRET), Refusal.FAILED),
         (OSError(28, SECRET), Refusal.FAILED),
         (MemoryError(SECRET), Refusal.FAILED),

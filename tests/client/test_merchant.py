@@ -27,7 +27,7 @@ from . import shops
 
 def trained(merchant: Merchant, arrays: SharedArrays | None = None, **changes: object) -> SharedArrays:
     sent = shops.start(merchant.federation) if arrays is None else arrays
-    return merchant.train(shops.instruction(merchant.federation, sent, **changes), sent)
+    return merchant.train(shops.instruction(merchant.federation, sent, **changes), sent).arrays
 
 
 def same(a: SharedArrays, b: SharedArrays) -> bool:

@@ -13,7 +13,7 @@ from server.reporting import results
 from shared_model.errors import ConfigError
 from shared_model.model import build, initial_shared
 from shared_model.parameters import from_arrays, to_arrays
-from shared_model.protocol import ARRAYS, REPORT, SharedArrays
+from shared_model.protocol import ARRAYS, REPORT, VERSION, SharedArrays
 from shared_model.schema import load_federation
 from simulations import federated, runner
 from simulations.federated import Site
@@ -145,7 +145,7 @@ def test_only_shared_parameters_and_an_echo_ever_leave_a_merchant(
     assert all(set(content) == {ARRAYS, REPORT} for content in recording.sent)
     assert all(set(c.array_records[ARRAYS]) == set(model.shared_parameters()) for c in recording.sent)
     assert {tuple(sorted(c.config_records[REPORT].items())) for c in recording.sent} == {
-        (("lineage", "spring"), ("round", 1), ("version", 2)),
-        (("lineage", "spring"), ("round", 2), ("version", 2)),
+        (("ledger", ""), ("lineage", "spring"), ("round", 1), ("version", VERSION)),
+        (("ledger", ""), ("lineage", "spring"), ("round", 2), ("version", VERSION)),
     }
     assert not set(model.shared_parameters()) & set(model.local_parameters())

@@ -26,6 +26,7 @@ def make_federation(
     rounds: int = 1,
     server: Mapping[str, Any] | None = None,
     tiers: Mapping[str, Any] | None = None,
+    privacy: Mapping[str, Any] | None = None,
     **terms: Any,
 ) -> Federation:
     tables = {
@@ -35,7 +36,12 @@ def make_federation(
         "bottom": {"architecture": "wide"},
         "server": dict(server or {}),
     }
-    return parse_federation({**tables, "tiers": tiers} if tiers else tables)
+    if tiers:
+        tables["tiers"] = tiers
+    if privacy is not None:
+        tables["federation"]["full_batch"] = True
+        tables["privacy"] = {"epsilon": 8.0, "delta": 1e-6, **privacy}
+    return parse_federation(tables)
 
 
 def arrays(value: float, *, names: tuple[str, ...] = ("w",), size: int = 3) -> SharedArrays:
@@ -59,10 +65,10 @@ def answer(question: Message, values: Mapping[str, Any], **changes: Any) -> Mess
     return Message(content, reply_to=question)
 
 
-def moves(step: float) -> Behaviour:
+def moves(step: float, **changes: Any) -> Behaviour:
     """A merchant whose training adds `step` to every number."""
     return lambda question: answer(
-        question, {name: array + np.float32(step) for name, array in received(question).items()}
+        question, {name: array + np.float32(step) for name, array in received(question).items()}, **changes
     )
 
 

@@ -23,6 +23,8 @@ def make_checkpoint(number=1, value=THIRD):
         iterate=make_arrays(value),
         moments={"first": make_arrays(value + 1), "second": make_arrays(value + 2)},
         average=Average(3, make_arrays(value + 3)),
+        answered={"alba": number},
+        ledgers={"alba": "a" * 64},
     )
     return Checkpoint(fingerprint="f", lineage="l", progress=progress)
 

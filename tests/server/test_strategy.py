@@ -88,6 +88,17 @@ def test_a_merchant_that_only_receives_is_never_asked():
     assert [message.metadata.dst_node_id for message in messages] == [grid.node_ids["alba"]]
 
 
+def test_a_merchant_of_a_tier_that_only_receives_is_never_asked():
+    grid = make_grid({"alba": moves(1.0), "bruno": moves(1.0)})
+    tiers = {
+        "any": {"shoppers": 50, "weight": 1.0},
+        "tiny": {"shoppers": 0, "weight": 1.0, "role": "receive"},
+    }
+    tiny = Member(name="alba", tier="tiny", tasks=frozenset())
+    questions = configure(make_strategy(grid, make_federation(tiers=tiers), alba=tiny), grid)
+    assert [question.metadata.dst_node_id for question in questions] == [grid.node_ids["bruno"]]
+
+
 def test_all_questions_share_the_arrays_and_each_is_addressed():
     grid = make_grid({"alba": moves(1.0), "bruno": moves(1.0)})
     first, second = configure(make_strategy(grid, make_federation()), grid)
@@ -115,6 +126,7 @@ def test_a_question_carries_the_arrays_and_the_instruction_only():
         "kind": "train",
         "merchant": "alba",
         "answered": 0,
+        "ledger": "",
         "signature": "",
     }
 

@@ -129,7 +129,7 @@ def test_a_merchant_that_is_lost_for_the_third_time_is_given_up():
     assert grid.asked.count(grid.node_ids["alba"]) == 3
 
 
-@pytest.mark.parametrize("code", [Refusal.FAILED, Refusal.SIGNATURE, Refusal.CONFLICT, 2])
+@pytest.mark.parametrize("code", [Refusal.FAILED, Refusal.CONFLICT, Refusal.BUDGET, 2])
 def test_a_refusal_that_will_not_pass_is_final(code):
     grid = Flaky([int(code)])
     errors = [reply.error.code for reply in impatient(grid).send_and_receive(sent(grid)) if reply.has_error()]

@@ -19,7 +19,7 @@ def arrays() -> dict[str, np.ndarray]:
 @given(lineage=st.text(), round=st.integers(min_value=1, max_value=2**31))
 def test_messages_survive_the_wire(lineage: str, round: int) -> None:
     instruction = Instruction(fingerprint="f", lineage=lineage, round=round, digest="d")
-    report = Report(lineage=lineage, round=round)
+    report = Report(lineage=lineage, round=round, ledger="f" * 64)
     assert Instruction.from_mapping(instruction.to_mapping()) == instruction
     assert Report.from_mapping(report.to_mapping()) == report
 

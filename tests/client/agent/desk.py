@@ -69,7 +69,7 @@ class Desk:
     def train(self, arrays: SharedArrays | None = None, **changes: Any) -> SharedArrays:
         """Ask for a round, signed."""
         sent = self.start() if arrays is None else arrays
-        return self.stub.train(signed(self.federation, sent, **changes), sent)
+        return self.stub.train(signed(self.federation, sent, **changes), sent).arrays
 
     def adopt(self, arrays: SharedArrays | None = None, **changes: Any) -> None:
         """Offer a release, signed."""

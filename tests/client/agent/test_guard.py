@@ -49,8 +49,8 @@ def test_one_signed_with_another_key_is_refused() -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"version": 3}, {"kind": "adopt"}, {"fingerprint": "other"}, {"lineage": "autumn"}, {"round": 2},
-        {"digest": "e"}, {"merchant": "bravo"}, {"answered": 1},
+        {"version": 99}, {"kind": "adopt"}, {"fingerprint": "other"}, {"lineage": "autumn"}, {"round": 2},
+        {"digest": "e"}, {"merchant": "bravo"}, {"answered": 1}, {"ledger": "h"},
     ],
     ids=lambda change: next(iter(change)),
 )  # fmt: skip

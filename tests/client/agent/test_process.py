@@ -69,7 +69,7 @@ class Shop:
     def trained(self, patience_seconds: float) -> SharedArrays:
         arrays = shops.start(self.federation)
         stub = AgentStub(self.socket, patience_seconds=patience_seconds)
-        return stub.train(signed(self.federation, arrays), arrays)
+        return stub.train(signed(self.federation, arrays), arrays).arrays
 
 
 def started(shop: Shop) -> "subprocess.Popen[str]":
@@ -244,7 +244,7 @@ def test_a_contract_that_nobody_signs_for_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("this_process")
 def test_under_privacy_no_draw_can_be_repeated(tmp_path: Path) -> None:
-    agreement = contract() | {"privacy": {"epsilon": 8.0, "delta": 1e-6}}
+    agreement = contract(full_batch=True) | {"privacy": {"epsilon": 8.0, "delta": 1e-6}}
     path, _ = shops.write(tmp_path, agreement=agreement, connect=CONNECT)
     with pytest.raises(ConfigError, match="--seed is 7"):
         program.run(path, seed=7)

@@ -50,7 +50,7 @@ def test_a_round_through_the_socket_is_the_round_that_the_merchant_trains(tmp_pa
     direct = shops.merchant(tmp_path / "direct", agreement=contract())
     with desk(shops.merchant(tmp_path / "behind", agreement=contract())) as behind:
         arrays = behind.start()
-        expected = direct.train(signed(direct.federation, arrays), arrays)
+        expected = direct.train(signed(direct.federation, arrays), arrays).arrays
         assert same(behind.train(arrays), expected)
 
 
@@ -166,7 +166,7 @@ def test_a_round_too_soon_is_refused_and_the_last_one_is_still_repeated(tmp_path
         assert code(opened, second, arrays) == Refusal.PACE
         assert same(opened.train(arrays), first)
         now[0] = 60.0
-        assert opened.stub.train(second, arrays)
+        assert opened.stub.train(second, arrays).arrays
 
 
 @pytest.mark.parametrize(
@@ -257,7 +257,7 @@ def test_a_full_disk_leads_to_a_code_and_the_agent_lives_on(
         failing(open_desk, patch, OSError(28, "No space left on device"))
         assert code(open_desk, asked, arrays) == Refusal.FAILED
     assert "No space left" in open_desk.journal[-1]["reason"]
-    assert open_desk.stub.train(asked, arrays)
+    assert open_desk.stub.train(asked, arrays).arrays
 
 
 def test_refusals_are_told_to_the_owner_with_the_reason(open_desk: Desk) -> None:
@@ -317,7 +317,8 @@ def test_a_call_that_is_cancelled_cancels_nothing_and_the_next_one_joins(
     asked_for = counted(open_desk, monkeypatch)
     answers: list[SharedArrays] = []
     callers = [
-        threading.Thread(target=lambda: answers.append(open_desk.stub.train(asked, arrays))) for _ in range(2)
+        threading.Thread(target=lambda: answers.append(open_desk.stub.train(asked, arrays).arrays))
+        for _ in range(2)
     ]
     for caller in callers:
         caller.start()

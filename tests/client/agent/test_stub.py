@@ -66,8 +66,13 @@ def listening(socket: Path, train: Train) -> Iterator[Peer]:
 
 def echo(questions: Iterator[Any], context: Any) -> Iterator[agent_pb2.Answer]:
     next(questions)
+    yield told()
     for chunk in wire.chunks_in(questions):
         yield agent_pb2.Answer(chunk=chunk)
+
+
+def told(**facts: Any) -> agent_pb2.Answer:
+    return agent_pb2.Answer(told=agent_pb2.Told(**facts))
 
 
 def code(call: Callable[[], object]) -> int:
@@ -109,7 +114,7 @@ def test_an_agent_that_is_just_starting_is_waited_for(tmp_path: Path) -> None:
     caller.start()
     with listening(socket, echo):
         caller.join(20)
-    assert np.array_equal(answers[0]["weight"], ARRAYS["weight"])
+    assert np.array_equal(answers[0].arrays["weight"], ARRAYS["weight"])
 
 
 def test_a_call_whose_connection_breaks_is_made_again(tmp_path: Path) -> None:
@@ -120,7 +125,7 @@ def test_a_call_whose_connection_breaks_is_made_again(tmp_path: Path) -> None:
 
     with listening(tmp_path / "agent.sock", first_breaks) as peer:
         answer = AgentStub(tmp_path / "agent.sock").train(ROUND, ARRAYS)
-    assert np.array_equal(answer["weight"], ARRAYS["weight"])
+    assert np.array_equal(answer.arrays["weight"], ARRAYS["weight"])
     assert peer.calls == 2
 
 
@@ -151,7 +156,16 @@ def test_a_code_comes_back_as_it_was_given_and_nothing_is_tried_again(
 @pytest.mark.parametrize("size", [8, 16])
 def test_an_answer_of_another_size_than_the_question_is_refused(tmp_path: Path, size: int) -> None:
     def answers(questions: Iterator[Any], context: Any) -> Iterator[agent_pb2.Answer]:
+        yield told()
         yield agent_pb2.Answer(chunk=b"x" * size)
+
+    with listening(tmp_path / "agent.sock", answers):
+        assert code(lambda: AgentStub(tmp_path / "agent.sock").train(ROUND, ARRAYS)) == Refusal.ARRAYS
+
+
+def test_an_answer_that_does_not_begin_with_what_is_told_is_refused(tmp_path: Path) -> None:
+    def answers(questions: Iterator[Any], context: Any) -> Iterator[agent_pb2.Answer]:
+        yield agent_pb2.Answer(chunk=ARRAYS["weight"].tobytes())
 
     with listening(tmp_path / "agent.sock", answers):
         assert code(lambda: AgentStub(tmp_path / "agent.sock").train(ROUND, ARRAYS)) == Refusal.ARRAYS

@@ -11,7 +11,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSe
 
 from client.agent import agent_pb2, wire
 from shared_model.errors import Refused
-from shared_model.protocol import Instruction, Refusal, SharedArrays
+from shared_model.protocol import TELEMETRY, Answer, Instruction, Refusal, SharedArrays
 
 ROOT = Path(__file__).resolve().parents[3]
 TWO = {"b": np.arange(6, dtype=np.float32).reshape(2, 3), "a": np.array([7.0], np.float32)}
@@ -78,9 +78,23 @@ def test_arrays_of_other_things_than_numbers_are_refused() -> None:
 
 def test_an_instruction_crosses_whole() -> None:
     asked = Instruction(
-        fingerprint="f", lineage="spring", round=3, digest="d", merchant="acme", answered=2, signature="s"
+        fingerprint="f",
+        lineage="spring",
+        round=3,
+        digest="d",
+        merchant="acme",
+        answered=2,
+        ledger="h",
+        signature="s",
     )
     assert wire.instruction_in(next(wire.questions(asked, TWO))) == asked
+
+
+@pytest.mark.parametrize("told", [{}, {TELEMETRY: np.array([0.1, 2.0], np.float32)}], ids=["plain", "told"])
+def test_an_answer_crosses_whole(told: SharedArrays) -> None:
+    crossed = wire.answer_in(wire.answers(Answer({**TWO, **told}, ledger="f" * 64)), wire.layout_of(TWO))
+    assert same(crossed.arrays, {**TWO, **told})
+    assert crossed.ledger == "f" * 64
 
 
 @pytest.mark.parametrize("first", [None, agent_pb2.Question(), agent_pb2.Question(chunk=b"x")])

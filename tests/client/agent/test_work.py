@@ -16,7 +16,7 @@ from client.agent.record import Record
 from client.agent.stub import Described
 from client.agent.work import Agent
 from shared_model.errors import Refused
-from shared_model.protocol import Instruction, Refusal, SharedArrays
+from shared_model.protocol import Answer, Instruction, Refusal, SharedArrays
 
 ROUND = Instruction(fingerprint="agreed", lineage="spring", round=1, digest="d", merchant="acme")
 ARRAYS: SharedArrays = {"weight": np.ones(2, np.float32)}
@@ -37,13 +37,13 @@ class Slow:
     def describe(self) -> Described:
         return Described(name="acme", tier="any", tasks=frozenset())
 
-    def train(self, instruction: Instruction, arrays: SharedArrays) -> SharedArrays:
+    def train(self, instruction: Instruction, arrays: SharedArrays) -> Answer:
         self.begun.set()
         assert self.go_on.wait(10)
         self.trained += 1
         if self.fails_with is not None:
             raise self.fails_with
-        return {name: 2 * array for name, array in arrays.items()}
+        return Answer({name: 2 * array for name, array in arrays.items()})
 
     def adopt(self, instruction: Instruction, arrays: SharedArrays) -> Mapping[str, Any]:
         return {}
