@@ -61,7 +61,8 @@ def _adopt(message: Message, merchant: ReachableMerchant) -> RecordDict:
 
 def _describe(merchant: ReachableMerchant) -> RecordDict:
     facts = merchant.describe()
-    record = ConfigRecord({"name": facts.name, "tier": facts.tier, "tasks": ",".join(sorted(facts.tasks))})
+    tasks = ",".join(sorted(facts.tasks))
+    record = ConfigRecord({"name": facts.name, "tier": facts.tier, "tasks": tasks, "role": facts.role})
     return RecordDict({REPORT: record})
 
 

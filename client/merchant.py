@@ -123,10 +123,11 @@ class Merchant:
             raise Refused(Refusal.BUSY, "another round is at work")
         try:
             self._check(instruction, arrays, "train", self._precision)
+            self._rounds.check(instruction)
             last = self._last_round(instruction)
             if last is not None and last.round == instruction.round:
-                return Answer(_repeated(last, instruction), ledger="")
-            return Answer(self._trained(instruction, arrays, last), ledger="")
+                return _repeated(last, instruction)
+            return self._trained(instruction, arrays, last)
         finally:
             self._lock.release()
 
@@ -224,20 +225,17 @@ class Merchant:
     def _stored(self, instruction: Instruction) -> RoundState | None:
         return load_round(self.config.state, instruction.fingerprint, instruction.lineage)
 
-    def _trained(
-        self, instruction: Instruction, arrays: SharedArrays, last: RoundState | None
-    ) -> SharedArrays:
+    def _trained(self, instruction: Instruction, arrays: SharedArrays, last: RoundState | None) -> Answer:
         start = precision.rounded(arrays, PRECISIONS["float32"])
         from_arrays(self._model, start)
         load(self._model, self._local_of(last))
-        self._trainer(
-            self._model, self.dataset, self.federation, self._stream(instruction.lineage, instruction.round)
-        )
+        told = self._rounds.train(self._model, instruction)
         trained = to_arrays(self._model, self._model.shared_parameters())
         reply = precision.encoded(trained, start, self._precision)
         local = take(self._model, self._model.local_parameters())
         if problem := problem_with(reply, self._shapes, self._precision.dtype) or _not_finite(local):
             raise Refused(Refusal.FAILED, f"training diverged: {problem}. Lower local.learning_rate.")
+        reply |= told.extra
         state = RoundState(
             fingerprint=instruction.fingerprint,
             lineage=instruction.lineage,
@@ -246,9 +244,10 @@ class Merchant:
             local=local,
             reply={name: torch.from_numpy(array) for name, array in reply.items()},
             catalogues=self._catalogues,
+            ledger=told.ledger,
         )
         save_round(self.config.state, state)
-        return reply
+        return Answer(reply, told.ledger)
 
     def _local_of(self, last: RoundState | None) -> Mapping[str, Tensor]:
         """Return the parameters that stay, as the last round left them; before the first, as they began.
@@ -296,10 +295,10 @@ class Merchant:
         return generator
 
 
-def _repeated(last: RoundState, instruction: Instruction) -> SharedArrays:
+def _repeated(last: RoundState, instruction: Instruction) -> Answer:
     if last.digest != instruction.digest:
         raise Refused(Refusal.CONFLICT, f"round {last.round} was already answered for other arrays")
-    return {name: tensor.numpy() for name, tensor in last.reply.items()}
+    return Answer({name: tensor.numpy() for name, tensor in last.reply.items()}, last.ledger)
 
 
 def _not_finite(tensors: Mapping[str, Tensor]) -> str | None:

@@ -33,6 +33,10 @@ class Description(Protocol):
     def tasks(self) -> frozenset[str]:
         """Common tasks whose shared prior it trains."""
 
+    @property
+    def role(self) -> str:
+        """`train`, or `receive` where it gets the released model only."""
+
 
 class ReachableMerchant(Protocol):
     """What a ClientApp may ask of a merchant, wherever it lives."""

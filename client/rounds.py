@@ -28,8 +28,8 @@ class Trained(NamedTuple):
         extra: Arrays that leave beside the shared parameters.
     """
 
-    ledger: str = ""
-    extra: SharedArrays = {}
+    ledger: str
+    extra: SharedArrays
 
 
 class Rounds(Protocol):
@@ -72,7 +72,7 @@ class PlainRounds:
         train_plain(
             model, self._dataset, self._federation, self._stream(instruction.lineage, instruction.round)
         )
-        return Trained()
+        return Trained("", {})
 
 
 def rounds_for(

@@ -19,7 +19,7 @@ from torch import Tensor
 from shared_model.errors import StateError
 from shared_model.files import read_tensors, write_tensors
 
-VERSION = "1"
+VERSION = "2"
 KEPT_TRAININGS = 64
 """More than the seeds that an experiment may have, since all of them train before the first is adopted."""
 
@@ -38,6 +38,7 @@ class RoundState:
         local: Parameters that stay, as they are after the round.
         reply: What was answered.
         catalogues: Retrieval task -> digest of the items that its head chooses among, in their order.
+        ledger: Head of the privacy ledger that was told with the reply; empty without privacy.
     """
 
     fingerprint: str
@@ -47,6 +48,7 @@ class RoundState:
     local: Mapping[str, Tensor]
     reply: Mapping[str, Tensor]
     catalogues: Mapping[str, str] = field(default_factory=dict)
+    ledger: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +87,7 @@ def save_round(folder: Path, state: RoundState, *, durable: bool = True) -> None
         "lineage": state.lineage,
         "round": str(state.round),
         "digest": state.digest,
+        "ledger": state.ledger,
         **_prefixed("catalogue/", state.catalogues),
     }
     path = _round_file(folder, state.fingerprint, state.lineage)
@@ -107,6 +110,7 @@ def load_round(folder: Path, fingerprint: str, lineage: str) -> RoundState | Non
         lineage=metadata["lineage"],
         round=int(metadata["round"]),
         digest=metadata["digest"],
+        ledger=metadata["ledger"],
         local=_under("local/", tensors),
         reply=_under("reply/", tensors),
         catalogues=_under("catalogue/", metadata),

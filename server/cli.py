@@ -11,9 +11,7 @@ from rich.table import Table
 
 from shared_model import command_line
 from shared_model.errors import StateError
-from shared_model.schema import Federation, load_federation
-
-from .roster import Role
+from shared_model.schema import Federation, Role, load_federation
 
 app = typer.Typer(
     help="Run a federation: agree, train, report.", no_args_is_help=True, pretty_exceptions_enable=False

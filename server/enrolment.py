@@ -17,9 +17,9 @@ from pydantic.dataclasses import dataclass
 from shared_model import declared
 from shared_model.declared import CLOSED
 from shared_model.errors import ConfigError
-from shared_model.schema import Federation
+from shared_model.schema import Federation, Role
 
-from .roster import Member, Role
+from .roster import Member
 
 _Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 

@@ -4,16 +4,14 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal, cast, get_args
+from typing import cast, get_args
 
 from flwr.app import ConfigRecord, Message, MessageType, RecordDict
 from flwr.serverapp import Grid
 
 from shared_model import protocol
 from shared_model.errors import AggregationError
-
-Role = Literal["train", "receive"]
-"""`train`: asked in every round. `receive`: never asked to train, gets the released model only."""
+from shared_model.schema import Role
 
 _QUERY_SECONDS = 60.0
 
@@ -28,7 +26,7 @@ class Member:
         name: Under which the journal speaks of it.
         tier: Its public size class, one of the contract's tiers.
         tasks: Names of the contract's tasks that it trains.
-        role: See `Role`.
+        role: `train`: asked in every round. `receive`: never asked, gets the released model only.
     """
 
     name: str

@@ -11,14 +11,16 @@ class Nothing(_message.Message):
     def __init__(self) -> None: ...
 
 class Description(_message.Message):
-    __slots__ = ("name", "tier", "tasks")
+    __slots__ = ("name", "tier", "tasks", "role")
     NAME_FIELD_NUMBER: _ClassVar[int]
     TIER_FIELD_NUMBER: _ClassVar[int]
     TASKS_FIELD_NUMBER: _ClassVar[int]
+    ROLE_FIELD_NUMBER: _ClassVar[int]
     name: str
     tier: str
     tasks: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, name: _Optional[str] = ..., tier: _Optional[str] = ..., tasks: _Optional[_Iterable[str]] = ...) -> None: ...
+    role: str
+    def __init__(self, name: _Optional[str] = ..., tier: _Optional[str] = ..., tasks: _Optional[_Iterable[str]] = ..., role: _Optional[str] = ...) -> None: ...
 
 class Instruction(_message.Message):
     __slots__ = ("version", "kind", "fingerprint", "lineage", "round", "digest", "merchant", "answered", "signature", "ledger")

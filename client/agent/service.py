@@ -82,7 +82,9 @@ class _Merchant(MerchantServicer):
     def Describe(self, request: Any, context: Any) -> agent_pb2.Description:  # noqa: N802
         with _coded(context):
             facts = self._agent.described
-            return agent_pb2.Description(name=facts.name, tier=facts.tier, tasks=sorted(facts.tasks))
+            return agent_pb2.Description(
+                name=facts.name, tier=facts.tier, tasks=sorted(facts.tasks), role=facts.role
+            )
 
     def Train(self, request_iterator: Any, context: Any) -> Iterator[agent_pb2.Answer]:  # noqa: N802
         with _coded(context):

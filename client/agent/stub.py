@@ -38,6 +38,7 @@ class Described:
     name: str
     tier: str
     tasks: frozenset[str]
+    role: str
 
 
 class AgentStub:
@@ -61,7 +62,7 @@ class AgentStub:
     def describe(self) -> Described:
         """Return the merchant's public facts; the sign that the agent is ready."""
         facts = self._asked(lambda agent: agent.Describe(agent_pb2.Nothing(), timeout=_SHORT_SECONDS))
-        return Described(name=facts.name, tier=facts.tier, tasks=frozenset(facts.tasks))
+        return Described(name=facts.name, tier=facts.tier, tasks=frozenset(facts.tasks), role=facts.role)
 
     def train(self, instruction: Instruction, arrays: SharedArrays) -> Answer:
         """Train one round and return the answer; its arrays have the names, shapes and types of `arrays`."""

@@ -109,6 +109,7 @@ class Agent:
             "merchant": facts.name,
             "tier": facts.tier,
             "tasks": sorted(facts.tasks),
+            "role": facts.role,
             "process": os.getpid(),
             "at_work": self._at_work(),
             **history(self.record.lines()),

@@ -8,8 +8,9 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from client.config import MerchantConfig
 from shared_model.privacy.ledger import Limit
+
+from client.config import MerchantConfig
 from shared_model.schema import Federation
 
 LEDGER = "ledger.jsonl"
@@ -20,8 +21,8 @@ def ledger_file(folder: Path, *, seed: int | None = None, lineage: str = "") -> 
 
     Args:
         folder: Of the merchant's ledger.
-        seed: Of a simulation, None for a real merchant. Each training of a simulation is a world of its own, in
-            which the shoppers were never asked before, so it has a ledger of its own.
+        seed: Of a simulation, None for a real merchant. Each training of a simulation is a world of its own,
+            in which the shoppers were never asked before, so it has a ledger of its own.
         lineage: Of the training; read with a seed only.
     """
     if seed is None:

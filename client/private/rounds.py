@@ -2,11 +2,13 @@
 
 Order of one round: the ledger holds the charge, on the disk, before the first number that the charge is for
 exists. The reply is stored before it is sent (`client/merchant.py`), so a round asked again is answered with
-the same bytes and costs nothing. A round that was charged and whose reply is not there is charged again: nobody
-can tell whether the state is an old copy of one that answered.
+the same bytes and costs nothing. A round that was charged and whose reply is not there is charged again:
+nobody can tell whether the state is an old copy of one that answered.
 """
 
 from typing import Literal
+
+from shared_model.privacy.ledger import Charge, Ledger
 
 from client.config import MerchantConfig
 from client.data.private_rows import (
@@ -27,7 +29,6 @@ from client.data.statistics import (
 from client.rounds import Stream, Trained
 from shared_model.errors import BudgetExhausted, DataError, Refused
 from shared_model.model import MultiTaskModel
-from shared_model.privacy.ledger import Charge, Ledger
 from shared_model.privacy.plan import plan_of
 from shared_model.protocol import TELEMETRY, Instruction, Refusal
 from shared_model.schema import Federation
@@ -150,6 +151,7 @@ class PrivateRounds:
         least = self._federation.tiers[self._config.tier].shoppers
         if found < least:
             raise DataError(
-                f"{self._config.file}: {found} shoppers train, and the tier {self._config.tier!r} means {least} or "
-                'more. Declare a smaller tier in merchant.tier, or only receive: merchant.role = "receive".'
+                f"{self._config.file}: {found} shoppers train, and the tier {self._config.tier!r} means "
+                f"{least} or more. Declare a smaller tier in merchant.tier, or only receive: "
+                'merchant.role = "receive".'
             )

@@ -31,8 +31,8 @@ def noised_losses(
 ) -> Tensor:
     """Return sum over units of (their mean loss cut to [0, bound]) + noise, per task, float32 (T,).
 
-    A unit's mean is over its own labelled rows; a unit without any, or whose loss is not finite, adds nothing.
-    A task that the merchant does not have is noise alone.
+    A unit's mean is over its own labelled rows; a unit without any, or whose loss is not finite, adds
+    nothing. A task that the merchant does not have is noise alone.
 
     Guarantee: without one shopper every coordinate moves by at most `plan.bound`
     (`tests/client/private/test_telemetry.py`).

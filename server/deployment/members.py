@@ -20,10 +20,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from shared_model import declared, files
 from shared_model.errors import ConfigError, StateError
-from shared_model.schema import Federation, load_federation
+from shared_model.schema import Federation, Role, load_federation
 
 from ..enrolment import Enrolled, Members
-from ..roster import Role
 from .market import Market
 
 WITHDRAWN = ".withdrawn"
@@ -62,7 +61,7 @@ def enroll(
         name: Under which the federation knows the merchant.
         tier: One of the contract's; may be left out where it has only one.
         tasks: Names of the contract's tasks that it trains; all whose heads are not local by default.
-        role: See `server.roster.Role`.
+        role: See `server.roster.Member`.
 
     Returns:
         What was written.

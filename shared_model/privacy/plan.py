@@ -8,6 +8,7 @@ the same rule divides q^2 / noise multiplier^2; what the whole plan then costs i
 Notation: q sampling rate, K local steps, R rounds, C clipping norm, s shares.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -61,7 +62,7 @@ class TelemetryPlan:
     @property
     def sensitivity(self) -> float:
         """Of the sum, in L2: one shopper moves every coordinate by at most `bound`."""
-        return self.bound * float(len(self.tasks)) ** 0.5
+        return self.bound * math.sqrt(len(self.tasks))
 
     @property
     def noise_std(self) -> float:
@@ -193,12 +194,8 @@ def _relative(federation: schema.Federation, name: str) -> Plan:
     q, steps = sampling_rate(federation, tier), terms.local_steps * terms.rounds
     told = policy.telemetry
     rest = 1.0 - policy.statistics - (told.share if told else 0.0)
-    statistics = (rest / (policy.statistics * steps)) ** 0.5 / q if policy.statistics else None
-    telemetry = told and TelemetryPlan(
-        tasks=trained_tasks(federation),
-        bound=told.bound,
-        noise_multiplier=(rest / (told.share * terms.local_steps)) ** 0.5,
-    )
+    statistics = math.sqrt(rest / (policy.statistics * steps)) / q if policy.statistics else None
+    telemetry = None if told is None else _telemetry(federation, told, rest)
     return Plan(
         tier=name,
         unit=policy.unit,
@@ -213,6 +210,15 @@ def _relative(federation: schema.Federation, name: str) -> Plan:
         groups=_groups(federation, policy),
         statistics_multiplier=statistics,
         telemetry=telemetry,
+    )
+
+
+def _telemetry(federation: schema.Federation, told: schema.Telemetry, rest: float) -> TelemetryPlan:
+    """Released once a round, beside K steps that have the share `rest` of the budget together."""
+    return TelemetryPlan(
+        tasks=trained_tasks(federation),
+        bound=told.bound,
+        noise_multiplier=math.sqrt(rest / (told.share * federation.federation.local_steps)),
     )
 
 
@@ -235,7 +241,9 @@ def _group(
     norm = group.clipping_norm or policy.clipping_norm
     words = federation.tasks[task].library
     factor = library.ROW_KINDS[library.TASKS[words].rows].sensitivity if words else 1.0
-    return GroupPlan(name=task, clipping_norm=norm, sensitivity=factor * norm, noise_multiplier=share**-0.5)
+    return GroupPlan(
+        name=task, clipping_norm=norm, sensitivity=factor * norm, noise_multiplier=1 / math.sqrt(share)
+    )
 
 
 def _scaled(plan: Plan, factor: float) -> Plan:

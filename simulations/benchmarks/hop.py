@@ -122,7 +122,7 @@ class _Echo:
     """A merchant that does nothing."""
 
     def describe(self) -> Described:
-        return Described(name=_NAME, tier="any", tasks=frozenset())
+        return Described(name=_NAME, tier="any", tasks=frozenset(), role="train")
 
     def train(self, instruction: Instruction, arrays: SharedArrays) -> Answer:
         return Answer(arrays)

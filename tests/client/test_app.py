@@ -42,6 +42,7 @@ class FakeMerchant:
         self.act = act
         self.adopted: SharedArrays | None = None
         self.name, self.tier, self.tasks = "acme", "small", frozenset({"late", "bought"})
+        self.role = "train"
 
     def describe(self) -> "FakeMerchant":
         self.act()
@@ -86,7 +87,7 @@ def test_a_reply_holds_the_arrays_and_an_echo_and_nothing_else() -> None:
 def test_a_merchant_that_is_asked_who_it_is_says_public_facts_only() -> None:
     reply = ask(FakeMerchant(), MessageType.QUERY, RecordDict())
     assert {name: dict(record) for name, record in reply.content.items()} == {
-        REPORT: {"name": "acme", "tier": "small", "tasks": "bought,late"}
+        REPORT: {"name": "acme", "tier": "small", "tasks": "bought,late", "role": "train"}
     }
 
 

@@ -16,6 +16,7 @@ import torch
 
 from client import floors
 from client.merchant import Merchant
+from client.rounds import Trained
 from client.state import load_round, load_serving, save_serving
 from shared_model.errors import ConfigError, DataError, FingerprintMismatch, Refused, StateError
 from shared_model.model import MultiTaskModel
@@ -72,7 +73,7 @@ def test_the_same_round_asked_again_gets_the_same_bytes_without_training_again(
 ) -> None:
     merchant = shops.merchant(tmp_path)
     reply = trained(merchant)
-    monkeypatch.setattr(merchant, "_trainer", None)
+    monkeypatch.setattr(merchant._rounds, "train", None)
     assert same(trained(merchant), reply)
 
 
@@ -204,11 +205,12 @@ def test_a_second_round_at_the_same_time_is_told_to_wait(
     merchant = shops.merchant(tmp_path)
     begun, release = threading.Event(), threading.Event()
 
-    def slow(*_: object) -> None:
+    def slow(*_: object) -> Trained:
         begun.set()
         release.wait(10)
+        return Trained("", {})
 
-    monkeypatch.setattr(merchant, "_trainer", slow)
+    monkeypatch.setattr(merchant._rounds, "train", slow)
     first = threading.Thread(target=trained, args=(merchant,))
     first.start()
     begun.wait(10)
@@ -406,10 +408,11 @@ def test_a_round_that_leaves_a_private_part_infinite_is_not_kept(
 ) -> None:
     merchant = shops.merchant(tmp_path)
 
-    def spoil(model: MultiTaskModel, *_: object) -> None:
+    def spoil(model: MultiTaskModel, *_: object) -> Trained:
         load(model, {"bottom.gate.bias": torch.full((4,), torch.inf)})
+        return Trained("", {})
 
-    monkeypatch.setattr(merchant, "_trainer", spoil)
+    monkeypatch.setattr(merchant._rounds, "train", spoil)
     with pytest.raises(Refused, match=r"not finite bottom.gate.bias"):
         trained(merchant)
     assert load_round(merchant.config.state, merchant.federation.fingerprint, shops.LINEAGE) is None

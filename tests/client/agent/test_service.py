@@ -13,7 +13,8 @@ from client.agent import agent_pb2, codes, wire
 from client.agent.addresses import CHANNEL_OPTIONS, target
 from client.agent.agent_pb2_grpc import MerchantStub, OwnerStub
 from client.agent.stub import owner_status
-from shared_model import schema, signing
+from client.rounds import Trained
+from shared_model import signing
 from shared_model.errors import Refused
 from shared_model.model import MultiTaskModel
 from shared_model.protocol import Instruction, Refusal, SharedArrays
@@ -234,7 +235,7 @@ def failing(desk: Desk, monkeypatch: pytest.MonkeyPatch, error: Exception) -> No
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(desk.merchant, "_trainer", fail)
+    monkeypatch.setattr(desk.merchant._rounds, "train", fail)
 
 
 def test_an_error_leaves_as_a_code_and_never_as_text(
@@ -279,12 +280,11 @@ class Gate:
     def __init__(self) -> None:
         self.begun, self.go_on, self.times = threading.Event(), threading.Event(), 0
 
-    def __call__(
-        self, model: MultiTaskModel, dataset: object, federation: schema.Federation, generator: object
-    ) -> None:
+    def __call__(self, model: MultiTaskModel, instruction: Instruction) -> Trained:
         self.times += 1
         self.begun.set()
         assert self.go_on.wait(20)
+        return Trained("", {})
 
 
 def counted(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> list[Instruction]:
@@ -306,7 +306,7 @@ def test_a_call_that_is_cancelled_cancels_nothing_and_the_next_one_joins(
     open_desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gate = Gate()
-    monkeypatch.setattr(open_desk.merchant, "_trainer", gate)
+    monkeypatch.setattr(open_desk.merchant._rounds, "train", gate)
     arrays = open_desk.start()
     asked = signed(open_desk.federation, arrays)
     with grpc.insecure_channel(target(open_desk.socket), options=CHANNEL_OPTIONS) as channel:
@@ -338,7 +338,7 @@ def test_a_caller_that_is_gone_holds_no_thread_of_the_agent(
     open_desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gate = Gate()
-    monkeypatch.setattr(open_desk.merchant, "_trainer", gate)
+    monkeypatch.setattr(open_desk.merchant._rounds, "train", gate)
     arrays = open_desk.start()
     asked = signed(open_desk.federation, arrays)
     for _ in range(20):  # more than calls at once

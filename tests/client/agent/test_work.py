@@ -35,7 +35,7 @@ class Slow:
     fails_with: Exception | None = None
 
     def describe(self) -> Described:
-        return Described(name="acme", tier="any", tasks=frozenset())
+        return Described(name="acme", tier="any", tasks=frozenset(), role="train")
 
     def train(self, instruction: Instruction, arrays: SharedArrays) -> Answer:
         self.begun.set()
