@@ -1,0 +1,127 @@
+"""From the loss of a batch to the clipped sums of its units: one backward, to the outputs of layers.
+
+Notation: B rows, U units.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from shared_model.errors import PrivacyError
+from shared_model.layers import Record, recording
+
+from .clipping import Group, coefficients
+from .rules import RULES, Sums, Use, joint, use, without
+from .units import Units
+
+Losses = Callable[[], Tensor]
+"""Runs the forward pass; returns one loss per row, shape (B,)."""
+
+Uses = Mapping[nn.Module, list[Use]]
+"""What each layer read, and the gradients of what it returned."""
+
+GroupOf = Mapping[nn.Parameter, Group]
+"""The clip group of every trained parameter."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recorded:
+    """One batch after its backward pass.
+
+    Attributes:
+        units: The owners of its rows.
+        uses: By layer; of layers that the loss depends on.
+        finite: Whether all losses of a unit are numbers, shape (U,).
+    """
+
+    units: Units
+    uses: Uses
+    finite: Tensor
+
+
+def record(losses: Losses, units: Units) -> Recorded:
+    """Run forward and backward for one batch; without rows, `losses` is not called.
+
+    Raises:
+        PrivacyError: There is not one loss per row, or a layer has its rows where no rule looks for them.
+    """
+    if not units.rows:
+        return Recorded(units=units, uses={}, finite=torch.ones(units.count, dtype=torch.bool))
+    with torch.enable_grad(), recording() as tape:
+        values = losses()
+    check_losses(values, (units.rows,))
+    return Recorded(
+        units=units, uses=uses_of(values.sum(), tape, units.rows), finite=finite_units(values, units)
+    )
+
+
+def check_losses(values: Tensor, shape: tuple[int, ...]) -> None:
+    """Refuse losses of another shape: (B, 1) would broadcast, and couple the units.
+
+    Raises:
+        PrivacyError: The shape differs.
+    """
+    if values.shape != shape:
+        raise PrivacyError(f"Expected losses of shape {shape}, got {tuple(values.shape)}.")
+
+
+def finite_units(values: Tensor, units: Units) -> Tensor:
+    """Return whether all losses of each unit are numbers, shape (U,), from losses of shape (B,)."""
+    return units.total((~values.detach().isfinite()).double(), units.of_row) == 0
+
+
+def uses_of(loss: Tensor, tape: Sequence[Record], rows: int, *, retain: bool = False) -> Uses:
+    """Differentiate `loss`, a scalar, to the outputs on the tape; what it does not depend on is left out."""
+    known = [r for r in tape if type(r.layer) in RULES]
+    uses: dict[nn.Module, list[Use]] = {}
+    if known and loss.requires_grad:
+        outputs = [r.output for r in known]
+        gradients = torch.autograd.grad(loss, outputs, allow_unused=True, retain_graph=retain)
+        for r, gradient in zip(known, gradients, strict=True):
+            if gradient is not None:
+                uses.setdefault(r.layer, []).append(use(r.layer, r.input, gradient, rows))
+    return uses
+
+
+def group_norms(uses: Uses, units: Units, group_of: GroupOf) -> dict[Group, Tensor]:
+    """Return per clip group an upper bound of the norm of every unit's gradient, shape (U,), float64."""
+    norms: dict[Group, list[Tensor]] = {group: [] for group in group_of.values()}
+    for layer, used in uses.items():
+        for parameter, norm in RULES[type(layer)].norms(layer, used, units).items():
+            if parameter in group_of:
+                norms[group_of[parameter]].append(norm)
+    nothing = torch.zeros(units.count, dtype=torch.float64)
+    return {group: joint([nothing, *parts]) for group, parts in norms.items()}
+
+
+def clipped_sums(recorded: Recorded, group_of: GroupOf) -> Sums:
+    """Return for every trained parameter that was used the sum over units of their clipped gradients.
+
+    Guarantees: removing a unit moves the sum over the parameters of a group by at most its clipping norm. A
+    unit of which anything is not finite (a loss, an activation, a gradient, a norm) contributes exactly zero,
+    in every group.
+    """
+    norms = group_norms(recorded.uses, recorded.units, group_of)
+    return weighted_sums(recorded.uses, recorded.units, group_of, norms, recorded.finite)
+
+
+def weighted_sums(
+    uses: Uses, units: Units, group_of: GroupOf, norms: Mapping[Group, Tensor], finite: Tensor
+) -> Sums:
+    """Return the sums of gradients, each unit's times its coefficient; nothing of units not finite."""
+    for norm in norms.values():
+        finite = finite & norm.isfinite()
+    clip = {
+        group: units.per_row(coefficients(norm, group.clipping_norm).where(finite, torch.zeros_like(norm)))
+        for group, norm in norms.items()
+    }
+    bad = ~units.per_row(finite)
+    if bad.any():
+        uses = {layer: [without(one, bad) for one in used] for layer, used in uses.items()}
+    of_parameter = {parameter: clip[group] for parameter, group in group_of.items()}
+    sums: Sums = {}
+    for layer, used in uses.items():
+        sums |= RULES[type(layer)].sums(layer, used, of_parameter)
+    return sums
