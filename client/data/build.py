@@ -10,7 +10,7 @@ purchases in the order of unit and time: `bought.<task>.unit`, `.time`, `.item` 
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -42,7 +42,8 @@ def build(config: MerchantConfig, federation: Federation, folder: Path) -> None:
         DataError: The data cannot be read, or no usable row is left.
         OSError: The disk is full or not writable.
     """
-    meta.write(folder, (_build_table if config.table else _build_shop)(config, federation, folder))
+    made = (_build_table if config.table else _build_shop)(config, federation, folder)
+    meta.write(folder, asdict(made))
 
 
 def _build_shop(config: MerchantConfig, federation: Federation, folder: Path) -> meta.Meta:
@@ -51,7 +52,7 @@ def _build_shop(config: MerchantConfig, federation: Federation, folder: Path) ->
     early: Counter[str] = Counter()
     with Draft(folder, federation, tasks) as draft:
         rows: Counter[str] = Counter()
-        for made in shop.rows(data, tasks, federation):
+        for made in shop.rows(data.shop, tasks, federation):
             early.update(made.early)
             draft.add(made.kind, made.frame, partial(_named_row, made.kind, rows[made.kind]))
             rows[made.kind] += len(made.frame)

@@ -73,6 +73,19 @@ def convert(values: pl.Series, type_: ColumnType, *, timezone: str) -> Converted
     )
 
 
+def flags_as_numbers(values: pl.Series) -> pl.Series:
+    """Return text with "1" and "0" in the place of words such as yes and false; all else stays.
+
+    Each value is looked at alone, so what becomes of one does not depend on how the others are written.
+
+    >>> flags_as_numbers(pl.Series(["Yes", "f", "1.0", "2"])).to_list()
+    ['1', '0', '1.0', '2']
+    """
+    words = {word: str(int(flag)) for word, flag in _FLAGS.items() if word.isalpha()}
+    lower = values.str.strip_chars().str.to_lowercase()
+    return lower.replace_strict(words, default=values, return_dtype=pl.String)
+
+
 def refuse_if_unreadable(
     source: str, column: str, type_: ColumnType, *, present: int, unreadable: int, where: str
 ) -> None:

@@ -1,20 +1,9 @@
-"""A merchant's examples, encoded once and then memory-mapped.
+"""A merchant's examples, encoded once into `<state>/encoded/` (`kept.py`) and then memory-mapped."""
 
-`prepare` encodes into `<state>/encoded/<key>/`. The key covers the contract, the merchant's file, the
-exports' sizes and times of change, and `ENCODING`; while none of them changes, the arrays are reused. A
-database cannot tell whether it changed, so it is read again every time.
-"""
-
-import hashlib
-import json
-import logging
-import shutil
-import time
-import warnings
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -22,24 +11,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from client.config import MerchantConfig
-from client.merchant_file import ItemsTable, ReadyTable, ShopTable, masked
-from shared_model import declared, schema
+from shared_model import schema
 from shared_model.features import Batch
 from shared_model.schema import Federation
 
 from . import meta
-from .arrays import appearing, load
+from .arrays import load
 from .build import build
+from .kept import kept
 from .reading import TableReading, TaskStatus
-from .sources import stamp
 from .split import PARTS, Part
-
-log = logging.getLogger(__name__)
-
-ENCODING = 2
-"""Raised by one whenever the same data would be encoded differently."""
-IN_MEMORY = 64 * 2**20
-"""Datasets of fewer bytes are held in memory."""
+from .stored import Stored
 
 
 class Purchases(NamedTuple):
@@ -86,13 +68,7 @@ class Dataset:
         self.time: NDArray[np.datetime64] = load(folder, "time")
         self._folder = folder
         self._part = np.array(load(folder, "part"))
-        stored = _encoded(folder, self.tasks)
-        small = sum(array.nbytes for array in stored.values()) < IN_MEMORY
-        arrays = {name: _tensor(array, in_memory=small) for name, array in stored.items()}
-        self._numeric = arrays["numeric"]
-        self._ids = _named(arrays, "ids.")
-        self._vectors = _named(arrays, "vectors.")
-        self._labels = _named(arrays, "labels.")
+        self._stored = Stored(folder, self.tasks)
         self._rows = lru_cache(maxsize=None)(self._find)
 
     def __len__(self) -> int:
@@ -121,13 +97,7 @@ class Dataset:
             rows: Row numbers, int64, shape (B,).
             tasks: Whose labels; None for all of `tasks`.
         """
-        wanted = self._labels if tasks is None else {name: self._labels[name] for name in tasks}
-        return Batch(
-            numeric=self._numeric.index_select(0, rows),
-            ids={name: table.index_select(0, rows).long() for name, table in self._ids.items()},
-            vectors={name: table.index_select(0, rows) for name, table in self._vectors.items()},
-            labels={name: table.index_select(0, rows) for name, table in wanted.items()},
-        )
+        return self._stored.batch(rows, tasks)
 
     def sold(self, task: str) -> NDArray[np.int64]:
         """Return how often training rows chose each item of a catalogue, shape (items,)."""
@@ -142,7 +112,7 @@ class Dataset:
         if kind is not None:
             found &= self.kind == (self.kinds.index(kind) if kind in self.kinds else len(self.kinds))
         if task is not None:
-            labels = self._labels[task]
+            labels = self._stored.labels[task]
             found &= (~labels.isnan()).reshape(len(labels), -1).any(1).numpy()
         return torch.from_numpy(np.flatnonzero(found))
 
@@ -154,54 +124,4 @@ def prepare(config: MerchantConfig, federation: Federation) -> Dataset:
         DataError: The data cannot be read or used; nothing half-written is left behind.
         OSError: The disk is full or not writable; the same holds.
     """
-    parent = config.state / "encoded"
-    folder = parent / _key(config, federation)
-    if not meta.is_whole(folder):
-        shutil.rmtree(folder, ignore_errors=True)
-        started = time.monotonic()
-        with appearing(folder) as temporary:
-            build(config, federation, temporary)
-        log.info("encoded the data of %s in %.1f s", config.name, time.monotonic() - started)
-    for other in parent.iterdir():
-        if other != folder and not other.name.startswith("."):
-            shutil.rmtree(other, ignore_errors=True)
-    return Dataset(folder, config, federation)
-
-
-def _key(config: MerchantConfig, federation: Federation) -> str:
-    tables: list[ShopTable | ReadyTable] = [
-        *config.shop_tables.values(),
-        *([config.table] if config.table else []),
-    ]
-    maps = [t.category_map for t in tables if isinstance(t, ItemsTable) and t.category_map]
-    stamps = [stamp(source) for source in (*(t.source for t in tables), *maps)]
-    parts: list[Any] = [
-        ENCODING,
-        federation.fingerprint,
-        config.timezone,
-        [masked(declared.canonical(part).decode()) for part in (*tables, config.split)],
-        [[name, declared.canonical(task).decode()] for name, task in config.tasks.items()],
-        [time.time_ns() if found is None else found for found in stamps],
-    ]
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
-
-
-def _encoded(folder: Path, tasks: Iterable[str]) -> dict[str, NDArray[Any]]:
-    names = {path.stem for path in folder.glob("*.npy")}
-    labels = {f"labels.{task}" for task in tasks}
-    wanted = {n for n in names if n == "numeric" or n.startswith(("ids.", "vectors."))} | labels
-    return {name: load(folder, name) for name in sorted(wanted)}
-
-
-def _tensor(array: NDArray[Any], *, in_memory: bool) -> Tensor:
-    """Wrap an array; ids in memory are widened at once, those on disk batch by batch."""
-    if not in_memory:
-        with warnings.catch_warnings():  # torch warns of read-only memory; nothing here writes to it
-            warnings.simplefilter("ignore", UserWarning)
-            return torch.from_numpy(array)
-    found = torch.from_numpy(np.array(array))
-    return found if found.is_floating_point() else found.long()
-
-
-def _named(arrays: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): t for name, t in arrays.items() if name.startswith(prefix)}
+    return Dataset(kept(config.state / "encoded", build, config, federation), config, federation)

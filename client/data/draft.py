@@ -32,23 +32,31 @@ class Draft(GrowingFolder):
             n: {} for n, t in tasks.items() if isinstance(t, schema.Retrieval)
         }
         self.rows = 0
-        self._federation = federation
+        self.federation = federation
 
     def add(self, kind: str, frame: pl.DataFrame, where: Where) -> None:
         """Encode rows of a kind and append them, a slice at a time."""
         for start in range(0, len(frame), PIECE_ROWS):
             self._add(kind, frame[start : start + PIECE_ROWS], partial(_shifted, where, start))
 
+    def add_nothing(self) -> None:
+        """Make the arrays of a dataset without a single row."""
+        self._append("", pl.DataFrame(), lambda row: "no row")
+
     def _add(self, kind: str, frame: pl.DataFrame, where: Where) -> None:
         if kind not in self.kinds:
             self.kinds.append(kind)
             self.slots[kind] = [c for c in frame.columns if not c.startswith("label.")]
+        self._append(kind, frame, where)
+
+    def _append(self, kind: str, frame: pl.DataFrame, where: Where) -> None:
+        number = self.kinds.index(kind) if kind in self.kinds else 0
         self.append(
             {
                 "time": plain_times(frame["time"]) if "time" in frame.columns else _no_times(len(frame)),
                 HASHED: self._units(frame),
-                "kind": np.full(len(frame), self.kinds.index(kind), np.uint8),
-                **encode_features(frame, self._federation),
+                "kind": np.full(len(frame), number, np.uint8),
+                **encode_features(frame, self.federation),
                 **{
                     self._file(name): self._label(name, task, frame, where)
                     for name, task in self.tasks.items()

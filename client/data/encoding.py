@@ -72,11 +72,15 @@ def scale(values: Array, feature: schema.Numeric | schema.Regression) -> NDArray
     return (transformed - feature.center) / feature.scale
 
 
+def encode_numbers(values: Array, feature: schema.Numeric) -> NDArray[np.float32]:
+    """Return the values of a numeric feature as a model reads them, NaN where missing."""
+    return np.clip(scale(values, feature), -feature.clip, feature.clip).astype(np.float32)
+
+
 def _scaled_column(frame: pl.DataFrame, name: str, feature: schema.Numeric) -> NDArray[np.float32]:
     if name not in frame.columns:
         return np.full(len(frame), np.nan, np.float32)
-    values = frame[name].cast(pl.Float64).to_numpy()
-    return np.clip(scale(values, feature), -feature.clip, feature.clip).astype(np.float32)
+    return encode_numbers(frame[name].cast(pl.Float64).to_numpy(), feature)
 
 
 def _category(frame: pl.DataFrame, name: str, feature: schema.Categorical, key: str) -> NDArray[np.int32]:

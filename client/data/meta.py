@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +36,10 @@ class Meta:
     slots: Mapping[str, tuple[str, ...]]
 
 
-def write(folder: Path, meta: Meta) -> None:
+def write(folder: Path, facts: Mapping[str, Any]) -> None:
     """Write `meta.json` last, with the sizes of all other files."""
     sizes = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
-    (folder / FILE).write_text(json.dumps({"meta": asdict(meta), "sizes": sizes}), encoding="utf-8")
+    (folder / FILE).write_text(json.dumps({"meta": facts, "sizes": sizes}), encoding="utf-8")
 
 
 def is_whole(folder: Path) -> bool:
@@ -51,9 +51,15 @@ def is_whole(folder: Path) -> bool:
         return False
 
 
-def read(folder: Path) -> Meta:
+def facts(folder: Path) -> dict[str, Any]:
     """Return what `write` wrote."""
     found: dict[str, Any] = json.loads((folder / FILE).read_text(encoding="utf-8"))["meta"]
+    return found
+
+
+def read(folder: Path) -> Meta:
+    """Return what is known about a dataset."""
+    found = facts(folder)
     return Meta(
         kinds=tuple(found["kinds"]),
         rows_of=found["rows_of"],

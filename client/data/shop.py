@@ -19,7 +19,7 @@ from .reading import TableReading, TaskStatus
 from .rows import impression, item_window, purchase, session, visit
 from .rows.history import DESCRIBED
 from .rows.shop import Shop, in_order, lines_and_orders, with_units
-from .split import bounds, end_of_day, known_in_time
+from .split import Bounds, bounds, end_of_day, known_in_time
 
 RowMaker = Callable[..., pl.DataFrame]
 Labeller = Callable[[Shop, pl.DataFrame, timedelta], tuple[pl.Expr, pl.Expr]]
@@ -46,6 +46,21 @@ LABELLERS: Mapping[str, Labeller] = {
     "ad_click": impression.ad_click,
 }
 _FROM_ORDERS, _FROM_EVENTS = ("purchase", "delivery", "visit"), ("session", "impression")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tables:
+    """A shop's canonical tables.
+
+    Attributes:
+        frames: Orders, items and events.
+        readings: What was read of those that are declared.
+        declared: Their names.
+    """
+
+    frames: dict[str, pl.DataFrame]
+    readings: tuple[TableReading, ...]
+    declared: frozenset[str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,35 +93,69 @@ def load(config: MerchantConfig) -> ShopData:
     Raises:
         DataError: A table cannot be read, or nothing usable is left.
     """
-    found = {name: canonical_tables.read(config, name) for name in TABLES}
-    declared = frozenset(name for name, table in found.items() if table is not None)
-    readings = tuple(table.reading for table in found.values() if table is not None)
-    frames = {name: table.frame if table else no_rows(name) for name, table in found.items()}
-    del found  # the frames are emptied while they are brought into order
-    last = _last(frames)
+    tables = read_tables(config)
+    last = _last(tables.frames)
     if last is None:
-        raise DataError(f"{config.file}: no usable row is left. {losses(readings)}")
-    status = {name: _status(task, frames, declared) for name, task in config.tasks.items()}
+        raise DataError(f"{config.file}: no usable row is left. {losses(tables.readings)}")
+    status = {name: _status(task, tables) for name, task in config.tasks.items()}
+    shop = shop_of(
+        tables.frames,
+        timezone=config.timezone,
+        split=bounds(config.split, timezone=config.timezone, last=last),
+        end=end_of_day(last, config.timezone),
+    )
+    return ShopData(shop=shop, readings=tables.readings, status=status)
+
+
+def read_tables(config: MerchantConfig) -> Tables:
+    """Return the shop's canonical tables; one that is not declared has no rows.
+
+    Raises:
+        DataError: A table cannot be read.
+    """
+    found = {name: canonical_tables.read(config, name) for name in TABLES}
+    return Tables(
+        frames={name: table.frame if table else no_rows(name) for name, table in found.items()},
+        readings=tuple(table.reading for table in found.values() if table is not None),
+        declared=frozenset(name for name, table in found.items() if table is not None),
+    )
+
+
+def shop_of(frames: dict[str, pl.DataFrame], *, timezone: str, split: Bounds, end: datetime) -> Shop:
+    """Return the shop of canonical tables, which are emptied while they are brought into order.
+
+    Args:
+        frames: Orders, items and events.
+        timezone: Of the shop.
+        split: Where train, validation and test begin.
+        end: Until when the tables are complete.
+    """
     lines, orders = lines_and_orders(in_order(with_units(frames.pop("orders"), guest="order_id"), "order_ts"))
-    shop = Shop(
+    return Shop(
         lines=lines,
         orders=orders,
         items=frames["items"],
         events=in_order(frames.pop("events"), "event_ts"),
-        timezone=config.timezone,
-        bounds=bounds(config.split, timezone=config.timezone, last=last),
-        end=end_of_day(last, config.timezone),
+        timezone=timezone,
+        bounds=split,
+        end=end,
     )
-    return ShopData(shop=shop, readings=readings, status=status)
 
 
-def rows(data: ShopData, tasks: Mapping[str, Task], federation: Federation) -> Iterator[KindRows]:
+def rows(
+    shop: Shop,
+    tasks: Mapping[str, Task],
+    federation: Federation,
+    *,
+    makers: Mapping[str, RowMaker] = ROW_MAKERS,
+) -> Iterator[KindRows]:
     """Yield the rows of every kind that a task needs, labels masked by when they were known.
 
     Args:
-        data: What `load` returned.
+        shop: What the rows are made from.
         tasks: Those that are on.
         federation: The contract, for the features.
+        makers: Row kind to what makes its rows.
     """
     length = max(
         [f.max_length for f in federation.features.values() if isinstance(f, schema.Sequence)] or [1]
@@ -114,17 +163,22 @@ def rows(data: ShopData, tasks: Mapping[str, Task], federation: Federation) -> I
     kinds = {name: library.TASKS[task.library].rows for name, task in tasks.items()}
     for kind in dict.fromkeys(kinds.values()):
         here = {name: tasks[name] for name in tasks if kinds[name] == kind}
-        for made in _made(data.shop, kind, length):
-            yield _labelled(data.shop, kind, made.with_columns(row_kind=pl.lit(kind)), here, federation)
+        for made in _made(shop, kind, length, makers[kind]):
+            yield _labelled(shop, kind, made.with_columns(row_kind=pl.lit(kind)), here, federation)
 
 
-def _made(shop: Shop, kind: str, length: int) -> Iterator[pl.DataFrame]:
+def table_of(task: Task) -> str:
+    """Return the shop table that a library task's rows are made from: orders or events."""
+    return "events" if library.TASKS[task.library].rows in _FROM_EVENTS else "orders"
+
+
+def _made(shop: Shop, kind: str, length: int, make: RowMaker) -> Iterator[pl.DataFrame]:
     """All rows of a kind; those that stand for orders a slice at a time."""
     if kind not in _FROM_ORDERS:
-        yield ROW_MAKERS[kind](shop, length=length)
+        yield make(shop, length=length)
         return
     for start in range(0, max(len(shop.orders), 1), PIECE_ROWS):
-        yield ROW_MAKERS[kind](shop, length=length, part=slice(start, start + PIECE_ROWS))
+        yield make(shop, length=length, part=slice(start, start + PIECE_ROWS))
 
 
 def _labelled(
@@ -172,13 +226,12 @@ def _read_as(feature: schema.Feature, column: str, dtype: pl.DataType) -> pl.Exp
     return None
 
 
-def _status(task: Task, frames: Mapping[str, pl.DataFrame], declared: frozenset[str]) -> TaskStatus:
+def _status(task: Task, tables: Tables) -> TaskStatus:
     if not task.library:
         return TaskStatus(on=False, reason="shop tables hold no label for it; map it in a ready [table]")
-    described = library.TASKS[task.library]
-    table = "events" if described.rows in _FROM_EVENTS else "orders"
-    frame = frames[table]
-    if table not in declared:
+    described, table = library.TASKS[task.library], table_of(task)
+    frame = tables.frames[table]
+    if table not in tables.declared:
         return TaskStatus(on=False, reason=f"there is no [{table}] table")
     if frame.is_empty():
         return TaskStatus(on=False, reason=f"[{table}] has no usable row")

@@ -49,11 +49,20 @@ def bounds(split: Split, *, timezone: str, last: datetime) -> Bounds:
         timezone: Whose midnights are meant.
         last: Time of the last row, UTC.
     """
-    if split.validation_from is not None and split.test_from is not None:
-        first, second = midnight(split.validation_from, timezone), midnight(split.test_from, timezone)
-        return Bounds(validation_from=first, test_from=second)
+    if (dated := dated_bounds(split, timezone=timezone)) is not None:
+        return dated
     test = end_of_day(last, timezone) - timedelta(days=split.test_days)
     return Bounds(validation_from=test - timedelta(days=split.validation_days), test_from=test)
+
+
+def dated_bounds(split: Split, *, timezone: str) -> Bounds | None:
+    """Return where the parts begin if the split names dates, and None if it counts days back."""
+    if split.validation_from is None or split.test_from is None:
+        return None
+    return Bounds(
+        validation_from=midnight(split.validation_from, timezone),
+        test_from=midnight(split.test_from, timezone),
+    )
 
 
 def assign(times: NDArray[np.datetime64], found: Bounds) -> NDArray[np.uint8]:

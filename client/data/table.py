@@ -1,7 +1,7 @@
 """A ready table, one row per example, as typed chunks; nothing but the present chunk is in memory."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import polars as pl
@@ -14,7 +14,7 @@ from shared_model.errors import DataError
 from shared_model.schema import Federation, Task
 
 from .canonical import ColumnType
-from .columns import convert
+from .columns import flags_as_numbers
 from .encoding import Where
 from .pieces import Piece
 from .sources import pieces
@@ -122,13 +122,9 @@ def _label(
         return _lists(values, table.separator)
     if isinstance(task, schema.Multiclass | schema.Retrieval):
         return _converted(piece, column, "category", config, tally)
-    if isinstance(task, schema.Binary) and values.dtype == pl.String and not _all_numbers(values):
-        return _converted(piece, column, "flag", config, tally).cast(pl.Float64)
+    if isinstance(task, schema.Binary) and values.dtype == pl.String:
+        piece = replace(piece, frame=piece.frame.with_columns(flags_as_numbers(values)))
     return _converted(piece, column, "number", config, tally)
-
-
-def _all_numbers(values: pl.Series) -> bool:
-    return convert(values, "number", timezone="UTC").unreadable == 0
 
 
 def _converted(

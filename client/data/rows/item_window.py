@@ -28,14 +28,25 @@ def item_windows(shop: Shop, *, length: int) -> pl.DataFrame:
         shop: The shop.
         length: Unused; these rows have no shopper.
     """
-    lines = _Lines(shop.lines)
-    rows = pl.concat([_empty(), *(_window(lines, moment) for moment in reference_dates(shop))])
-    rows = with_facts(shop, rows.with_columns(item_id=lines.names.gather(rows["item"])))
-    return with_trailing(shop, rows).with_columns(
-        **calendar(shop.timezone),
-        trailing_orders_28d=pl.col("units_28d").sum().over("time"),
-        unit="item " + pl.col("item_id"),
-    )
+    rows = with_trailing(shop, _windows(shop, most=MOST_ITEMS))
+    return rows.with_columns(trailing_orders_28d=pl.col("units_28d").sum().over("time"))
+
+
+def separate_item_windows(shop: Shop, *, length: int) -> pl.DataFrame:
+    """Return the same rows for every item, however little it sells, and without the trailing columns.
+
+    So no item's rows depend on what else is sold (arguments as in `item_windows`).
+    """
+    return _windows(shop, most=None)
+
+
+def first_items(lines: pl.DataFrame) -> pl.DataFrame:
+    """Return the lines with which each unit counts for one item only: the first that it ever bought.
+
+    Args:
+        lines: Order lines in the order of time.
+    """
+    return lines.filter(pl.col("item_id") == pl.col("item_id").first().over("unit"))
 
 
 def units(shop: Shop, rows: pl.DataFrame, horizon: timedelta) -> tuple[pl.Expr, pl.Expr]:
@@ -94,14 +105,21 @@ class _Lines:
         return sold.astype(np.float64)
 
 
-def _window(lines: _Lines, moment: datetime) -> pl.DataFrame:
+def _windows(shop: Shop, *, most: int | None) -> pl.DataFrame:
+    lines = _Lines(shop.lines)
+    rows = pl.concat([_empty(), *(_window(lines, moment, most) for moment in reference_dates(shop))])
+    rows = with_facts(shop, rows.with_columns(item_id=lines.names.gather(rows["item"])))
+    return rows.with_columns(**calendar(shop.timezone), unit="item " + pl.col("item_id"))
+
+
+def _window(lines: _Lines, moment: datetime, most: int | None) -> pl.DataFrame:
     at = np.datetime64(moment.replace(tzinfo=None), "us")
     lately = lines.between(at - LISTED_DAYS * _DAY, at)
     last = np.full(len(lines.names), -1)
     last[lines.codes[lately]] = np.arange(lately.start, lately.stop)  # of repeated items the last one stays
     sold = {days: lines.units(at - days * _DAY, at) for days in _WINDOWS}
     listed = np.flatnonzero(last >= 0)
-    listed = listed[np.argsort(-sold[90][listed], kind="stable")[:MOST_ITEMS]]
+    listed = listed[np.argsort(-sold[90][listed], kind="stable")[:most]]
     return pl.DataFrame(
         {
             "time": pl.Series([moment], dtype=_TIME).new_from_index(0, len(listed)),

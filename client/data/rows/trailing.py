@@ -5,8 +5,8 @@ import polars as pl
 from .shop import Shop
 
 _DELIVERY_DAYS, _REVIEW_DAYS, _ORDER_DAYS = 45, 90, 28
-_USUAL_LOG_DAYS, _DELIVERY_STRENGTH = 2.5, 3
-_USUAL_BAD_SHARE, _REVIEW_STRENGTH = 0.22, 10
+USUAL_LOG_DAYS, DELIVERY_STRENGTH = 2.5, 3
+USUAL_BAD_SHARE, REVIEW_STRENGTH = 0.22, 10
 """Public constants: a shop without history looks like this, and history counts against so many outcomes."""
 
 
@@ -24,11 +24,11 @@ def with_trailing(shop: Shop, rows: pl.DataFrame) -> pl.DataFrame:
     _, placed = shop.placements.within(at, _ORDER_DAYS)
     return rows.with_columns(
         trailing_delivery_days=pl.Series(
-            (log_days + _DELIVERY_STRENGTH * _USUAL_LOG_DAYS) / (deliveries + _DELIVERY_STRENGTH)
+            (log_days + DELIVERY_STRENGTH * USUAL_LOG_DAYS) / (deliveries + DELIVERY_STRENGTH)
         ),
         trailing_deliveries=pl.Series(deliveries),
         trailing_bad_reviews=pl.Series(
-            (bad + _REVIEW_STRENGTH * _USUAL_BAD_SHARE) / (reviews + _REVIEW_STRENGTH)
+            (bad + REVIEW_STRENGTH * USUAL_BAD_SHARE) / (reviews + REVIEW_STRENGTH)
         ),
         trailing_orders_28d=pl.Series(placed),
     )

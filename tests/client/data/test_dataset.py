@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-import client.data.dataset
-from client.data import arrays
+from client.data import arrays, stored
 from shared_model.errors import DataError
 from shared_model.schema import Federation
 from tests.client.exports import NUMERIC, contract, dataset, order, write_shop
@@ -122,7 +121,7 @@ def test_days_may_be_counted_back_from_the_end(tmp_path: Path) -> None:
 def test_memory_mapped_and_held_in_memory_are_the_same(
     shop: Path, limit: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client.data.dataset, "IN_MEMORY", limit)
+    monkeypatch.setattr(stored, "IN_MEMORY", limit)
     batch = dataset(shop, BOTH).batch(torch.arange(4))
     assert batch.ids["category"].dtype == torch.int64
     assert batch.numeric.tolist() == [[4.0]] * 4  # 10, clipped

@@ -35,7 +35,7 @@ def load(folder: Path, orders: Sequence[Mapping[str, Any]], **tables: Any) -> sh
 def labelled(folder: Path, task: str, orders: Sequence[Mapping[str, Any]], **tables: Any) -> pl.DataFrame:
     """The rows on which `task` is asked, with its label."""
     data = load(folder, orders, **tables)
-    (made,) = shop.rows(data, {task: ALL.tasks[task]}, ALL)
+    (made,) = shop.rows(data.shop, {task: ALL.tasks[task]}, ALL)
     return made.frame.sort("time")
 
 
@@ -382,9 +382,9 @@ def test_rows_made_a_slice_at_a_time_are_the_rows_made_in_one(
     orders = [order(day, customer_id=["ann", "bob", None][day % 3]) for day in range(10)]
     data = load(tmp_path, orders)
     tasks = {name: task for name, task in ALL.tasks.items() if TASKS[task.library].rows == kind}
-    (whole,) = shop.rows(data, tasks, ALL)
+    (whole,) = shop.rows(data.shop, tasks, ALL)
     monkeypatch.setattr(shop, "PIECE_ROWS", 3)
-    parts = [made.frame for made in shop.rows(data, tasks, ALL)]
+    parts = [made.frame for made in shop.rows(data.shop, tasks, ALL)]
     assert len(parts) == 4
     assert pl.concat(parts).equals(whole.frame)
 

@@ -70,6 +70,13 @@ def test_a_binary_label_may_be_written_in_words(tmp_path: Path, words: list[str]
     assert made.batch(torch.arange(2)).labels["bought"].tolist() == [1.0, 0.0]
 
 
+def test_a_label_is_read_alike_however_the_others_are_written(tmp_path: Path) -> None:
+    made = dataset(
+        write_table(tmp_path, table(y=["1.00", "0.00", "yes", "No"] * 25), csv=True, labels=LABELS), BOUGHT
+    )
+    assert made.batch(torch.arange(4)).labels["bought"].tolist() == [1.0, 0.0, 1.0, 0.0]
+
+
 def test_a_label_outside_its_range_is_named_by_its_row(tmp_path: Path) -> None:
     path = write_table(tmp_path, table(y=[0, 1] * 49 + [1, 3]), labels=LABELS)
     with pytest.raises(DataError, match=r"bought: 1 labels .* 0 or 1 .* row 100 of examples\.parquet"):

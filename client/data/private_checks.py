@@ -1,0 +1,66 @@
+"""What a merchant's file must say before its rows may train under a contract with privacy."""
+
+from client.config import MerchantConfig
+from shared_model import library, schema
+from shared_model.errors import ConfigError
+from shared_model.schema import Federation, Privacy, Task
+
+from .shop import table_of
+
+
+def check_private_split(config: MerchantConfig) -> None:
+    """Refuse a split that the last row decides; a table whose rows have no time is split by its shoppers.
+
+    Raises:
+        ConfigError: The split counts days back.
+    """
+    by_shopper = config.table is not None and not config.table.time
+    if config.split.validation_from is None and not by_shopper:
+        allowed = (
+            "a date, with split.test_from: days counted back from the last row let the shopper of that row "
+            "decide whose rows train, and this contract hides every shopper"
+        )
+        raise ConfigError(config.file, "split.validation_from", None, allowed)
+
+
+def check_private_table(config: MerchantConfig, privacy: Privacy) -> None:
+    """Refuse a ready table that does not say whose its rows are.
+
+    Raises:
+        ConfigError: There is no column with the shopper, and it is needed.
+    """
+    table = config.table
+    if table is None or table.unit:
+        return
+    if privacy.unit == "shopper":
+        allowed = (
+            "the column that names each row's shopper, since this contract protects shoppers and not single "
+            'rows; or a contract with privacy.unit = "record"'
+        )
+        raise ConfigError(config.file, "table.unit", None, allowed)
+    if not table.time:
+        allowed = "a column to split the rows by: table.time with dates in [split], or table.unit"
+        raise ConfigError(config.file, "table.time", None, allowed)
+
+
+def private_tasks(config: MerchantConfig, federation: Federation) -> frozenset[str]:
+    """Return the tasks that a merchant trains with privacy, its own ones too: those whose table is declared.
+
+    The two files alone decide; a task without a single label is one of them. A retrieval task is none: its
+    catalogue is what all shoppers bought. Neither is a task that needs to know a shopper again, where the
+    unit is the record. They are fitted after the release, as everything that only serves.
+    """
+    by_record = federation.privacy is not None and federation.privacy.unit == "record"
+    return frozenset(
+        name
+        for name, task in config.tasks.items()
+        if not isinstance(task, schema.Retrieval)
+        and _declared(config, name, task)
+        and not (by_record and task.library and "customer_id" in library.TASKS[task.library].needs)
+    )
+
+
+def _declared(config: MerchantConfig, name: str, task: Task) -> bool:
+    if config.table is not None:
+        return name in config.table.labels
+    return bool(task.library) and table_of(task) in config.shop_tables
