@@ -11,13 +11,8 @@ from typing import Literal
 from shared_model.privacy.ledger import Charge, Ledger
 
 from client.config import MerchantConfig
-from client.data.private_rows import (
-    PrivateRows,
-    check_private_split,
-    private_rows,
-    private_tasks,
-    shoppers_in_training,
-)
+from client.data.private_checks import check_private_split, private_tasks
+from client.data.private_rows import PrivateRows, private_rows, shoppers_in_training
 from client.data.statistics import (
     Statistics,
     exact_statistics,
