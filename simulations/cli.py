@@ -72,6 +72,29 @@ def resume(directory: Annotated[Path, typer.Argument(help="A run directory.")]) 
 
 
 @app.command()
+def frontier(
+    experiment: ExperimentFile,
+    epsilon: Annotated[
+        list[float] | None, typer.Option("--epsilon", help="Budgets to try; 1, 2, 4 and 8 by default.")
+    ] = None,
+    data: Data = None,
+    out: Out = None,
+) -> None:
+    """Draw utility against epsilon: alone, federated at each epsilon, without privacy. Goes on if stopped."""
+    from . import frontier as measuring
+    from . import frontier_page
+
+    directory = out or Path("runs") / f"frontier-{experiment.stem}-{datetime.now():%Y%m%d-%H%M%S}"
+    request = Request(experiment=experiment, data=data, out=directory, command=_command())
+    with _progress() as progress:
+        found = measuring.frontier(request, epsilon or measuring.EPSILONS, progress)
+    measuring.write(found, directory / "frontier.json")
+    frontier_page.write_page(found, directory / "frontier.html")
+    _console.print(frontier_page.table(found))
+    _console.print(f"\nPicture: {directory / 'frontier.html'}", soft_wrap=True)
+
+
+@app.command()
 def partition(
     experiment: ExperimentFile, out: Annotated[Path, typer.Option(help="Where to.")], data: Data = None
 ) -> None:

@@ -7,7 +7,7 @@ again: folders that are written are not written again, and a federation goes on 
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -47,6 +47,8 @@ class Request:
         out: The run directory.
         command: That repeats the run, for the report.
         backend: Where the merchants work.
+        contract: Instead of the one that the experiment file names.
+        networks: Instead of the experiment's own `baselines.networks`.
     """
 
     experiment: Path
@@ -54,6 +56,8 @@ class Request:
     out: Path
     command: str = ""
     backend: Backend = IN_PROCESS
+    contract: Path | None = None
+    networks: bool | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,8 +121,10 @@ def _prepared(request: Request, progress: Progress) -> _Bench:
     """Read the market, write the merchants' folders and encode them."""
     train = train_on(request.backend)
     experiment = load_experiment(request.experiment, data=request.data)
+    if request.networks is not None:
+        experiment = replace(experiment, baselines=replace(experiment.baselines, networks=request.networks))
     folder = request.experiment.parent
-    contract = _copied_contract(folder / experiment.experiment.contract, request.out)
+    contract = _copied_contract(request.contract or folder / experiment.experiment.contract, request.out)
     federation = schema.load_federation(contract)
     market = read(experiment.market, folder)
     _check_names(request.experiment, experiment, market, federation)

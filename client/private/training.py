@@ -21,9 +21,9 @@ from shared_model.model import MultiTaskModel
 from shared_model.parameters import load, take
 from shared_model.privacy.plan import JOINT, Plan
 
+from .clipping import Group
 from .engines import engine
 from .grid import to_grid
-from .groups import Group
 from .noise import Noise
 from .sampling import poisson
 from .telemetry import noised_losses

@@ -3,7 +3,7 @@
 Every value is escaped unless it is marked as safe, which only our own SVG is. No scripts, no network.
 """
 
-_CSS = """
+CSS = """
 :root { color-scheme: light dark; --paper: #fdfdfd; --ink: #1b1f24; --soft: #59616b; --rule: #d0d4da;
   --card: #f3f5f7; --gains: #00598c; --loses: #a84600; --warn: #fff4d6; --warn-ink: #4d3800; --safe: #e2f3ec;
   --safe-ink: #00452f; }
@@ -52,7 +52,7 @@ PAGE = (
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{{ result.name }}: does learning together pay?</title>
 <style>"""
-    + _CSS
+    + CSS
     + """</style>
 </head>
 <body>

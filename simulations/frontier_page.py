@@ -1,0 +1,151 @@
+"""The frontier as a picture, a page and a table: what epsilon buys, task by task."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from rich.table import Table
+from rich.text import Text
+
+from server.reporting.style import (
+    BLUE,
+    GREEN,
+    INK,
+    ORANGE,
+    PERCENT,
+    PURPLE,
+    drawing,
+    heading,
+    panels,
+    svg,
+)
+from server.reporting.template import CSS
+from server.reporting.wording import number, says, signed, spoken
+from shared_model import files
+
+from .frontier import NO_NOISE, Frontier, Point
+from .summary import ALL
+
+_COLOURS = (BLUE, ORANGE, GREEN, PURPLE)
+
+
+def draw(points: Sequence[Point]) -> Figure:
+    """Draw the gain over training alone against epsilon: a panel a task, a line a group of merchants.
+
+    Gains are in percent of the metric alone, with 95 % intervals over merchants; above zero is better.
+    """
+    tasks = list(dict.fromkeys(point.task for point in points))
+    levels = list(dict.fromkeys(point.level for point in sorted(points, key=_noise, reverse=True)))
+    with drawing():
+        figure, grid = panels(len(tasks), most=2, height=2.6)
+        heading(figure, "What privacy costs: gain over training alone")
+        for axes, task in zip(grid, tasks, strict=True):
+            _panel(axes, task, [point for point in points if point.task == task], levels)
+        handles, labels = grid[0].get_legend_handles_labels() if grid else ([], [])
+        figure.legend(handles, labels, loc="outside lower center", ncols=4)
+    return figure
+
+
+def _panel(axes: Axes, task: str, points: Sequence[Point], levels: Sequence[str]) -> None:
+    groups = list(dict.fromkeys(point.group for point in points))
+    for place, group in enumerate(groups):
+        mine = [point for point in points if point.group == group]
+        x = [levels.index(p.level) + 0.08 * (place - (len(groups) - 1) / 2) for p in mine]
+        order = sorted(range(len(mine)), key=x.__getitem__)
+        whole, colour = group == ALL, _COLOURS[place % len(_COLOURS)]
+        label = f"all {mine[0].merchants}" if whole else f"{group} ({mine[0].merchants})"
+        at = [x[i] for i in order]
+        axes.vlines(
+            at, [mine[i].low_percent for i in order], [mine[i].high_percent for i in order], colour, alpha=0.5
+        )
+        axes.plot(
+            at,
+            [mine[i].gain_percent for i in order],
+            "o-",
+            color=colour,
+            label=label,
+            markersize=6 if whole else 4,
+            linewidth=1.8 if whole else 1.0,
+        )
+    axes.axhline(0, color=INK, linewidth=0.8)
+    axes.set_xticks(range(len(levels)), [_short(level) for level in levels], fontsize="small")
+    axes.set_title(spoken(task))
+    axes.yaxis.set_major_formatter(PERCENT)
+    axes.grid(axis="y")
+
+
+def _noise(point: Point) -> float:
+    """Order of levels: the most noise first, no privacy last."""
+    return -(point.epsilon if point.epsilon is not None else 10 * NO_NOISE)
+
+
+def _short(level: str) -> str:
+    return level.replace("epsilon ", "ε ").replace("next to no noise", "no noise")
+
+
+def table(found: Frontier) -> Table:
+    """Return the points of all merchants and of the groups as a table for a terminal."""
+    drawn = Table(title=f"{found.name}: gain over training alone", title_justify="left")
+    for column in ("task", "merchants", "level", "alone", "federated", "gain", "95 % interval"):
+        drawn.add_column(column, justify="left" if column in ("task", "merchants", "level") else "right")
+    for point in found.points:
+        drawn.add_row(*map(Text, _cells(point)))
+    return drawn
+
+
+def _cells(point: Point) -> tuple[str, ...]:
+    return (
+        spoken(point.task),
+        f"{point.group} ({point.merchants})",
+        point.level,
+        number(point.alone),
+        number(point.federated),
+        signed(f"{point.gain_percent:+.1f} %"),
+        signed(f"{point.low_percent:+.1f} to {point.high_percent:+.1f} %"),
+    )
+
+
+def write_page(found: Frontier, path: Path) -> None:
+    """Replace the file at `path` by one self-contained page; it loads nothing and runs nothing."""
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    rows = [(_cells(point), says(point.low_percent, point.high_percent)) for point in found.points]
+    page = environment.from_string(_PAGE).render(
+        found=found, figure=Markup(svg(draw(found.points), "frontier")), rows=rows, css=Markup(CSS)
+    )
+    files.write(path, page.encode(), durable=False)
+
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{{ found.name }}: what privacy costs</title>
+<style>{{ css }}</style>
+</head>
+<body>
+<h1>{{ found.name }}: what privacy costs</h1>
+<p class="soft">{{ found.seeds | length }} seeds, delta {{ found.delta }}. Every level is the whole experiment
+through coordinator, clients and ledgers; alone is the strongest way to train alone, chosen on validation rows.</p>
+<figure><div class="wide">{{ figure }}</div>
+<figcaption>A dot is the mean gain over training alone, the line its 95 % interval over merchants: above zero
+they are better off together. From left to right there is less noise; “no noise” is the same recipe with next to
+none, which protects nobody.</figcaption></figure>
+<div class="wide"><table>
+<tr><th>task</th><th class="text">merchants</th><th class="text">level</th><th>alone</th><th>federated</th>
+<th>gain</th><th>95 % interval</th></tr>
+{% for cells, verdict in rows %}
+<tr><td>{{ cells[0] }}</td><td class="text">{{ cells[1] }}</td><td class="text">{{ cells[2] }}</td>
+<td>{{ cells[3] }}</td><td>{{ cells[4] }}</td><td class="{{ verdict | replace(" ", "-") }}">{{ cells[5] }}</td>
+<td>{{ cells[6] }}</td></tr>
+{% endfor %}
+</table></div>
+<dl><dt>repeat with</dt><dd><code>{{ found.command }}</code></dd>
+{% for name, version in found.environment.items() %}<dt>{{ name }}</dt><dd>{{ version }}</dd>
+{% endfor %}</dl>
+</body>
+</html>
+"""
