@@ -58,9 +58,8 @@ def _panel(axes: Axes, task: str, points: Sequence[Point], levels: Sequence[str]
         whole, colour = group == ALL, _COLOURS[place % len(_COLOURS)]
         label = f"all {mine[0].merchants}" if whole else f"{group} ({mine[0].merchants})"
         at = [x[i] for i in order]
-        axes.vlines(
-            at, [mine[i].low_percent for i in order], [mine[i].high_percent for i in order], colour, alpha=0.5
-        )
+        low, high = [mine[i].low_percent for i in order], [mine[i].high_percent for i in order]
+        axes.vlines(at, low, high, colour, alpha=0.5)
         axes.plot(
             at,
             [mine[i].gain_percent for i in order],
@@ -129,17 +128,19 @@ _PAGE = """<!doctype html>
 <body>
 <h1>{{ found.name }}: what privacy costs</h1>
 <p class="soft">{{ found.seeds | length }} seeds, delta {{ found.delta }}. Every level is the whole experiment
-through coordinator, clients and ledgers; alone is the strongest way to train alone, chosen on validation rows.</p>
+through coordinator, clients and ledgers; alone is the strongest way to train alone, chosen on validation
+rows.</p>
 <figure><div class="wide">{{ figure }}</div>
 <figcaption>A dot is the mean gain over training alone, the line its 95 % interval over merchants: above zero
-they are better off together. From left to right there is less noise; “no noise” is the same recipe with next to
-none, which protects nobody.</figcaption></figure>
+they are better off together. From left to right there is less noise; “no noise” is the same recipe with next
+to none, which protects nobody.</figcaption></figure>
 <div class="wide"><table>
 <tr><th>task</th><th class="text">merchants</th><th class="text">level</th><th>alone</th><th>federated</th>
 <th>gain</th><th>95 % interval</th></tr>
 {% for cells, verdict in rows %}
 <tr><td>{{ cells[0] }}</td><td class="text">{{ cells[1] }}</td><td class="text">{{ cells[2] }}</td>
-<td>{{ cells[3] }}</td><td>{{ cells[4] }}</td><td class="{{ verdict | replace(" ", "-") }}">{{ cells[5] }}</td>
+<td>{{ cells[3] }}</td><td>{{ cells[4] }}</td>
+<td class="{{ verdict | replace(" ", "-") }}">{{ cells[5] }}</td>
 <td>{{ cells[6] }}</td></tr>
 {% endfor %}
 </table></div>
