@@ -22,6 +22,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache, reduce
+from itertools import islice
 from typing import Any
 
 from shared_model.errors import PrivacyError
@@ -30,12 +31,10 @@ from . import gaussian
 from .events import PrivacyEvent, composed
 
 _COARSE, _FINE = 1e-3, 1e-4
-_FINE_UP_TO = 64.0
-"""Above this epsilon the fine grid takes many seconds, and its gain is below one in a thousand."""
-_GRID_UP_TO = 200.0
-"""Above this epsilon nothing is protected, and a grid would take gigabytes to say how little."""
-_LEAST_NOISE = 0.3
-"""Below this noise multiplier one step alone spans more of the grid than a fine one can hold."""
+_GRIDS = ((_FINE, 64.0, 0.3), (_COARSE, 200.0, 0.1))
+"""Interval, and the largest epsilon and the least noise for which it takes a second and not a minute."""
+_QUICK = 3
+"""So many of `_bounds` take no longer than the coarse grid."""
 
 Events = tuple[PrivacyEvent, ...]
 
@@ -60,6 +59,12 @@ def within(events: Iterable[PrivacyEvent], delta: float, limit: float) -> bool:
     return any(bound() <= limit for bound in _bounds(composed(events), _checked(delta)))
 
 
+def upper_epsilon(events: Iterable[PrivacyEvent], delta: float) -> float:
+    """Return an upper bound on `epsilon(events, delta)` that takes some hundredths of a second."""
+    quick = islice(_bounds(composed(events), _checked(delta)), _QUICK)
+    return min(bound() for bound in quick)
+
+
 def delta_of(events: Iterable[PrivacyEvent], epsilon: float) -> float:
     """Return the smallest delta that can be shown at `epsilon` (at least 0); a report's curve is made of it.
 
@@ -71,11 +76,11 @@ def delta_of(events: Iterable[PrivacyEvent], epsilon: float) -> float:
     plan = composed(events)
     if not plan:
         return 0.0
-    if _everybody(plan):
-        return gaussian.delta_at(_mu(plan), epsilon)
+    if everybody(plan):
+        return gaussian.delta_at(gaussian_mu(plan), epsilon)
     interval = _interval(plan)
     if interval is None:
-        return min(1.0, gaussian.delta_at(_mu(plan), epsilon))  # sampling only helps
+        return min(1.0, gaussian.delta_at(gaussian_mu(plan), epsilon))  # sampling only helps
     return min(1.0, float(_distribution(plan, interval).get_delta_for_epsilon(epsilon)))
 
 
@@ -131,6 +136,16 @@ def cross_check(
     return {name: _opacus(name, plan, delta) for name in accountants}
 
 
+def everybody(plan: Iterable[PrivacyEvent]) -> bool:
+    """Whether every unit takes part in every release, so that the plan is one Gaussian mechanism."""
+    return all(event.sampling_rate == 1 for event in plan)
+
+
+def gaussian_mu(plan: Iterable[PrivacyEvent]) -> float:
+    """Return the mu of a plan as if everybody took part in it: sensitivity over noise, composed."""
+    return math.sqrt(math.fsum(event.count / event.noise_multiplier**2 for event in plan))
+
+
 def _opacus(name: str, plan: Events, delta: float) -> float:
     """Return one Opacus accountant's epsilon; importing Opacus takes seconds and happens here only."""
     if "gdp" in name:
@@ -157,11 +172,13 @@ def _bounds(plan: Events, delta: float) -> Iterator[Callable[[], float]]:
     """Yield functions that compute upper bounds, the quickest first; each is a proof by itself."""
     if not plan:
         yield lambda: 0.0
-    elif _everybody(plan):
-        yield lambda: gaussian.epsilon_at(_mu(plan), delta)
+    elif everybody(plan):
+        yield lambda: gaussian.epsilon_at(gaussian_mu(plan), delta)
     else:
         yield lambda: renyi_epsilon(plan, delta)
-        yield lambda: gaussian.epsilon_at(_mu(plan), delta)  # as if everybody took part: sampling only helps
+        yield lambda: gaussian.epsilon_at(
+            gaussian_mu(plan), delta
+        )  # as if everybody took part: sampling only helps
         interval = _interval(plan)
         if interval is not None:
             yield lambda: _grid_epsilon(plan, delta, _COARSE)
@@ -171,11 +188,11 @@ def _bounds(plan: Events, delta: float) -> Iterator[Callable[[], float]]:
 
 def _interval(plan: Events) -> float | None:
     """Return the finest grid on which the plan's loss distribution is quick to compute; None: on none."""
-    roughly = renyi_epsilon(plan, 1e-6)
-    if roughly > _GRID_UP_TO:
-        return None
-    fine = roughly <= _FINE_UP_TO and min(event.noise_multiplier for event in plan) >= _LEAST_NOISE
-    return _FINE if fine else _COARSE
+    roughly, noise = renyi_epsilon(plan, 1e-6), min(event.noise_multiplier for event in plan)
+    for interval, most, least in _GRIDS:
+        if roughly <= most and noise >= least:
+            return interval
+    return None
 
 
 @lru_cache(maxsize=4096)
@@ -189,7 +206,7 @@ def _distribution(plan: Events, interval: float) -> Any:
     sampled = [event for event in plan if event.sampling_rate < 1]
     parts = [_step(e.sampling_rate, e.noise_multiplier, interval).self_compose(e.count) for e in sampled]
     if whole:
-        parts.append(_step(1.0, 1 / _mu(whole), interval))
+        parts.append(_step(1.0, 1 / gaussian_mu(whole), interval))
     return reduce(lambda one, other: one.compose(other), parts)
 
 
@@ -231,15 +248,6 @@ def _quiet() -> Iterator[None]:
         yield
     finally:
         logger.removeFilter(passes)
-
-
-def _everybody(plan: Events) -> bool:
-    return all(event.sampling_rate == 1 for event in plan)
-
-
-def _mu(plan: Events) -> float:
-    """Return the mu of a plan in which everybody takes part."""
-    return math.sqrt(math.fsum(event.count / event.noise_multiplier**2 for event in plan))
 
 
 def _checked(delta: float) -> float:
