@@ -24,6 +24,7 @@ from .enrolment import load_members
 from .roster import Roster, asked, by_name, waiting
 from .strategy import Sign, unsigned
 from .streaming import StreamingGrid
+from .wire_record import recorded
 
 app = ServerApp()
 
@@ -58,13 +59,18 @@ def _spoken(error: FedbazaarError | OSError, directory: Path) -> str:
 
 
 def _run(grid: Grid, told: RunConfig, federation: Federation, settings: RunSettings) -> None:
+    streaming = StreamingGrid(grid, wake=poke(told.doorman))
+    with recorded(streaming, settings.directory, durable=settings.durable) as recording:
+        _trained(recording, told, federation, settings)
+
+
+def _trained(grid: Grid, told: RunConfig, federation: Federation, settings: RunSettings) -> None:
     from shared_model import model
 
     sign = signer(told, federation)
-    streaming = StreamingGrid(grid, wake=poke(told.doorman))
     roster = roster_of(told, federation)
     arrays = coordinator.train(
-        streaming,
+        grid,
         federation,
         model.initial_shared(federation, settings.seed),
         settings=settings,
@@ -77,9 +83,7 @@ def _run(grid: Grid, told: RunConfig, federation: Federation, settings: RunSetti
     everybody = (
         [member.name for member in load_members(Path(told.members), federation)] if told.members else []
     )
-    release.offer(
-        streaming, arrays, federation, settings=settings, roster=roster, everybody=everybody, sign=sign
-    )
+    release.offer(grid, arrays, federation, settings=settings, roster=roster, everybody=everybody, sign=sign)
 
 
 def settings_of(told: RunConfig) -> RunSettings:

@@ -16,6 +16,7 @@ from server import coordinator
 from server.config import RunSettings
 from server.coordinator import RoundSummary
 from server.roster import Member, Roster, registered
+from server.wire_record import recorded
 from shared_model import schema
 from shared_model.heads import row_losses
 from shared_model.model import MultiTaskModel, build, initial_shared, task_of
@@ -93,15 +94,16 @@ def coordinate(
 ) -> SharedArrays:
     """Run the coordinator of a simulated federation over any grid and return the released arrays."""
     federation = schema.load_federation(site.contract)
-    return coordinator.train(
-        grid,
-        federation,
-        initial_shared(federation, settings.seed),
-        settings=settings,
-        roster=roster,
-        task_of=task_of(federation),
-        on_round=on_round,
-    )
+    with recorded(grid, settings.directory, durable=settings.durable) as recording:
+        return coordinator.train(
+            recording,
+            federation,
+            initial_shared(federation, settings.seed),
+            settings=settings,
+            roster=roster,
+            task_of=task_of(federation),
+            on_round=on_round,
+        )
 
 
 def served_scores(merchants: Mapping[str, Merchant], arrays: SharedArrays, lineage: str) -> Scores:

@@ -1,6 +1,11 @@
 """The auditor's command, `fedbazaar-audit`."""
 
+import json
+from pathlib import Path
+from typing import Annotated
+
 import typer
+from rich.console import Console
 
 from shared_model import command_line
 
@@ -12,6 +17,28 @@ app = typer.Typer(
 @app.callback()
 def _commands() -> None:
     """Check a privacy claim against evidence, without trusting the people who made it."""
+
+
+@app.command("wire")
+def wire_command(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Of a run, or of several below it.")],
+    contract: Annotated[
+        Path | None, typer.Option(help="The federation.toml; by default the nearest one above the messages.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+) -> None:
+    """Print what left each merchant, from recorded messages; fail on anything outside the contract."""
+    from . import wire, wire_table
+
+    audits = [
+        wire.audited(found, contract or wire.contract_of(found)) for found in wire.records_in(directory)
+    ]
+    if as_json:
+        typer.echo(json.dumps([wire_table.as_json(audit) for audit in audits], indent=2))
+    else:
+        Console(emoji=False).print(*map(wire_table.shown, audits))
+    if any(audit.findings for audit in audits):
+        raise typer.Exit(1)
 
 
 def main() -> None:
