@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from . import schema
-from .layers import Embedding, Linear
+from .layers import Embedding, Linear, side_by_side
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +119,7 @@ class FeatureEncoder(nn.Module):
         return torch.stack(columns, -1) if columns else batch.numeric[..., :0]
 
     def _embedded(self, batch: Batch) -> Tensor:
-        parts = [self.tables[name](batch.ids[name]) for name in self._categorical]
+        parts = [self._categories(batch)] if self._categorical else []
         parts += [
             _mean_of_present(self.tables[name](batch.ids[name]), batch.ids[name]) for name in self._bags
         ]
@@ -130,6 +130,10 @@ class FeatureEncoder(nn.Module):
             for of in described
         ]
         return torch.cat(parts, -1) if parts else batch.numeric[..., :0]
+
+    def _categories(self, batch: Batch) -> Tensor:
+        tables = [t for name in self._categorical if isinstance(t := self.tables[name], Embedding)]
+        return side_by_side(tables, [batch.ids[name] for name in self._categorical])
 
 
 def _mean_of_present(vectors: Tensor, ids: Tensor) -> Tensor:

@@ -8,10 +8,13 @@ While a tape listens (`recording`), every layer leaves a record of its input and
 are all that per-unit norms and clipped sums need: one backward to the outputs gives, with the inputs, the
 gradient of every unit (`tests/shared_model/test_layers.py`).
 
+While a reader listens (`reading`), it answers every lookup in a table. So an engine may keep tables where and
+how it likes.
+
 Notation: rows B, inputs I, outputs O, experts E, table rows V, width D.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import NamedTuple
@@ -29,7 +32,11 @@ class Record(NamedTuple):
     output: Tensor
 
 
+Reader = Callable[[Sequence["Embedding"], Sequence[Tensor]], Tensor]
+"""`reader(tables, ids)` returns what `side_by_side` does."""
+
 _tape: ContextVar[list[Record] | None] = ContextVar("tape", default=None)
+_reader: ContextVar[Reader | None] = ContextVar("reader", default=None)
 
 
 @contextmanager
@@ -53,7 +60,18 @@ def recording() -> Iterator[list[Record]]:
         _tape.reset(token)
 
 
-def _recorded(layer: nn.Module, inputs: Tensor, output: Tensor) -> Tensor:
+@contextmanager
+def reading(reader: Reader) -> Iterator[None]:
+    """Let `reader` answer every lookup inside the block; it leaves the records, too (`recorded`)."""
+    token = _reader.set(reader)
+    try:
+        yield
+    finally:
+        _reader.reset(token)
+
+
+def recorded(layer: nn.Module, inputs: Tensor, output: Tensor) -> Tensor:
+    """Return `output`, and leave a record of it where a tape listens."""
     tape = _tape.get()
     if tape is not None:
         if not output.requires_grad:
@@ -87,7 +105,7 @@ class Linear(nn.Module):
             y = torch.bmm(x, self.weight.mT)
         else:
             y = torch.baddbmm(self.bias.unsqueeze(-2), x, self.weight.mT)
-        return _recorded(self, x, y)
+        return recorded(self, x, y)
 
 
 class Bank(nn.Module):
@@ -112,7 +130,7 @@ class Bank(nn.Module):
         """Return every expert's y for x."""
         rows = x.unsqueeze(-3) if self.shared_input else x
         y = torch.matmul(rows, self.weight.mT) + self.bias.unsqueeze(-2)
-        return _recorded(self, x, y)
+        return recorded(self, x, y)
 
 
 class Embedding(nn.Module):
@@ -128,10 +146,23 @@ class Embedding(nn.Module):
 
     def forward(self, ids: Tensor) -> Tensor:
         """Return the table's rows at `ids`."""
+        reader = _reader.get()
+        return self.look_up(ids) if reader is None else reader((self,), (ids,))
+
+    def look_up(self, ids: Tensor) -> Tensor:
+        """Return the table's rows at `ids`, from the table itself."""
         if self.weight.dim() == 2:
             found = F.embedding(ids, self.weight)
         else:
             merchants, rows, width = self.weight.shape
             first = torch.arange(merchants, device=ids.device).view(-1, *[1] * (ids.dim() - 1)) * rows
             found = F.embedding(ids + first, self.weight.reshape(merchants * rows, width))
-        return _recorded(self, ids, found) * (ids > 0).unsqueeze(-1).to(found.dtype)
+        return recorded(self, ids, found) * (ids > 0).unsqueeze(-1).to(found.dtype)
+
+
+def side_by_side(tables: Sequence[Embedding], ids: Sequence[Tensor]) -> Tensor:
+    """Return what several tables hold at their ids, (...) each, as one tensor (..., sum of widths)."""
+    reader = _reader.get()
+    if reader is not None:
+        return reader(tables, ids)
+    return torch.cat([table(i) for table, i in zip(tables, ids, strict=True)], -1)

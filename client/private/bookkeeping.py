@@ -5,7 +5,7 @@ per-sample gradients, and a `DPOptimizer`, whose step is clip, add noise, divide
 an Opacus optimizer (a step hook, an accountant) attaches to this one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from opacus.grad_sample import AbstractGradSampleModule
@@ -16,7 +16,7 @@ from .clipping import Group, combined_multiplier, joint_norm
 from .noise import Noise
 from .ownership import trained
 from .records import GroupOf, Losses, Recorded, clipped_sums, record
-from .rules import Rows
+from .tables import Store, stored
 from .units import Units
 
 
@@ -32,20 +32,30 @@ class Bookkeeping:
         self, model: nn.Module, groups: Sequence[Group], *, learning_rate: float, divisor: float, noise: Noise
     ) -> None:
         """Check that every trained parameter has a rule and a group (errors as in `ownership.trained`)."""
-        group_of = trained(model, groups)
+        self._tables, group_of = stored(
+            model, trained(model, groups), rate=learning_rate / divisor, noise=noise
+        )
         self.module = RecordingModule(model)
         self.optimizer = BookkeepingOptimizer(
-            self.module, group_of, learning_rate=learning_rate, divisor=divisor, noise=noise
+            self.module,
+            self._tables.stores,
+            group_of,
+            learning_rate=learning_rate,
+            divisor=divisor,
+            noise=noise,
         )
 
     def step(self, losses: Losses, unit_of_row: Tensor, units: int) -> None:
         """Take one noisy step; without rows `losses` is not called and noise alone moves the parameters."""
-        self.module.record(losses, Units(unit_of_row, units))
+        with self._tables.open():
+            self.module.record(losses, Units(unit_of_row, units))
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
 
     def release(self) -> None:
-        """Nothing is owed: every step adds all of its noise."""
+        """Add the noise that rows of tables are owed, and put the tables back into the model."""
+        for store in self._tables.stores:
+            store.release()
 
 
 class RecordingModule(AbstractGradSampleModule):  # type: ignore[misc]
@@ -77,13 +87,14 @@ class BookkeepingOptimizer(DPOptimizer):  # type: ignore[misc]
     def __init__(
         self,
         module: RecordingModule,
+        stores: Sequence[Store],
         group_of: GroupOf,
         *,
         learning_rate: float,
         divisor: float,
         noise: Noise,
     ) -> None:
-        """Wrap plain SGD over the trained parameters."""
+        """Wrap plain SGD over the trained parameters; tables move by themselves."""
         groups = set(group_of.values())
         super().__init__(
             torch.optim.SGD(list(group_of), lr=learning_rate),
@@ -91,12 +102,15 @@ class BookkeepingOptimizer(DPOptimizer):  # type: ignore[misc]
             max_grad_norm=joint_norm(groups),
             expected_batch_size=divisor,
         )
-        self._module, self._group_of, self._noise = module, group_of, noise
+        self._module, self._stores, self._group_of, self._noise = module, stores, group_of, noise
+        self._rate = learning_rate / divisor
+        tables = {store.weight for store in stores}
+        self._dense = {p: group for p, group in group_of.items() if p not in tables}
 
     @property
     def grad_samples(self) -> list[Tensor]:
         """Per-sample gradients are never made; Opacus asks only whether anything is trained."""
-        return [p.data for p in self.params]
+        return [p.data for p in self._group_of]
 
     @property
     def accumulated_iterations(self) -> int:
@@ -107,18 +121,33 @@ class BookkeepingOptimizer(DPOptimizer):  # type: ignore[misc]
         """Leave on every trained parameter the sum over units of clipped gradients."""
         sums = clipped_sums(self._module.take(), self._group_of)
         for parameter in self._group_of:
-            found = sums.get(parameter)
-            parameter.summed_grad = _dense(found, parameter.data)  # type: ignore[attr-defined]
+            parameter.summed_grad = sums.get(parameter)  # type: ignore[attr-defined]
 
     def add_noise(self) -> None:
-        """Add the noise of its group to every coordinate of every sum."""
-        for parameter, group in self._group_of.items():
-            drawn = self._noise.normal_(torch.empty_like(parameter.data))
-            parameter.grad = drawn.mul_(group.noise_std).add_(parameter.summed_grad)  # type: ignore[attr-defined]
+        """Add the noise of its group to every coordinate of every sum; tables owe theirs (`tables.Store`)."""
+        for parameter, group in self._dense.items():
+            drawn = self._noise.normal_(torch.empty_like(parameter.data)).mul_(group.noise_std)
+            found: Tensor | None = parameter.summed_grad  # type: ignore[attr-defined]
+            parameter.grad = drawn if found is None else drawn.add_(found)
 
+    def scale_grad(self) -> None:
+        """Divide by the public divisor."""
+        for parameter in self._dense:
+            assert parameter.grad is not None  # `add_noise` has set it
+            parameter.grad.div_(self.expected_batch_size)
 
-def _dense(found: Tensor | Rows | None, like: Tensor) -> Tensor:
-    """Return a sum in the shape of its parameter."""
-    if isinstance(found, Rows):
-        return torch.zeros_like(like).index_add_(0, *found)
-    return torch.zeros_like(like) if found is None else found
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:
+        """Take the step that Opacus takes, then move the tables."""
+        done: float | None = super().step(closure)
+        for store in self._stores:
+            store.update(store.weight.summed_grad, self._rate)  # type: ignore[attr-defined]
+        return done
+
+    def signal_skip_step(self, do_skip: bool = True) -> None:
+        """Refuse: a step is one batch, whose size no memory limits here.
+
+        Raises:
+            ValueError: Always, if a step is to be skipped.
+        """
+        if do_skip:
+            raise ValueError("A private step cannot be put together from several batches.")

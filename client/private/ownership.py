@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from torch import nn
 
 from shared_model.errors import PrivacyError
+from shared_model.layers import Bank, Embedding, Linear
 
 from .clipping import Group
-from .rules import RULES
 
-_FORM = {"Linear": 2, "Bank": 3, "Embedding": 2}
-"""Dimensions of a weight in the form for one merchant."""
+_FORM: dict[type[nn.Module], int] = {Linear: 2, Bank: 3, Embedding: 2}
+"""The layers that may own a trained parameter; dimensions of their weights in the form for one merchant."""
 
 
 def trained(model: nn.Module, groups: Sequence[Group]) -> Mapping[nn.Parameter, Group]:
@@ -42,7 +42,7 @@ def trained(model: nn.Module, groups: Sequence[Group]) -> Mapping[nn.Parameter, 
         raise PrivacyError("Expected at least one trained parameter.")
     owners = _owners(model)
     for name in names:
-        _check_owner(name, found[name], owners.get(found[name], []))
+        _check_owner(name, found[name], owners[found[name]])
     return group_of
 
 
@@ -55,12 +55,11 @@ def _owners(model: nn.Module) -> dict[nn.Parameter, list[nn.Module]]:
 
 
 def _check_owner(name: str, parameter: nn.Parameter, owners: list[nn.Module]) -> None:
-    kinds = [type(owner).__name__ for owner in owners]
-    if len(owners) != 1 or type(owners[0]) not in RULES:
+    if len(owners) != 1 or type(owners[0]) not in _FORM:
         raise PrivacyError(
-            f"No rule clips parameter {name}: it is owned by {', '.join(kinds) or 'nobody'}, and must be"
-            f" owned by one layer of {', '.join(sorted(kind.__name__ for kind in RULES))}."
+            f"No rule clips parameter {name}: it is owned by {' and '.join(type(o).__name__ for o in owners)}"
+            f" and not by one layer of {', '.join(kind.__name__ for kind in _FORM)}."
         )
     weight = owners[0].weight
-    if not isinstance(weight, nn.Parameter) or weight.dim() != _FORM[kinds[0]]:
+    if not isinstance(weight, nn.Parameter) or weight.dim() != _FORM[type(owners[0])]:
         raise PrivacyError(f"Parameter {name} holds several merchants; private training is for one.")

@@ -11,7 +11,7 @@ Source: Bu et al. (2022), "Differentially Private Optimization on Large Model at
 (book-keeping); Goodfellow (2015), "Efficient Per-Example Gradient Computations", for one entry per unit.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -46,6 +46,7 @@ class Rows(NamedTuple):
 
 Uses = Sequence[Use]
 Norms = dict[nn.Parameter, Tensor]
+Coefficients = Mapping[nn.Parameter, Tensor]
 Sums = dict[nn.Parameter, "Tensor | Rows"]
 
 
@@ -60,7 +61,7 @@ class Rule(NamedTuple):
 
     row_axis: int
     norms: Callable[[nn.Module, Uses, Units], Norms]
-    sums: Callable[[nn.Module, Uses, dict[nn.Parameter, Tensor]], Sums]
+    sums: Callable[[nn.Module, Uses, Coefficients], Sums]
 
 
 def lengths(vectors: Tensor) -> Tensor:
@@ -116,7 +117,7 @@ def _entries(uses: Uses) -> tuple[Tensor, Tensor]:
     return a.flatten(0, 1), g.flatten(0, 1)
 
 
-def _scaled(g: Tensor, coefficients: Tensor) -> Tensor:
+def scaled(g: Tensor, coefficients: Tensor) -> Tensor:
     """Return (N, O) times the coefficient of its row, (B,)."""
     spread = (
         coefficients.repeat_interleave(len(g) // len(coefficients)) if len(coefficients) else coefficients
@@ -131,14 +132,14 @@ def _linear_norms(layer: nn.Module, uses: Uses, units: Units) -> Norms:
     return norms if layer.bias is None else {**norms, layer.bias: _bias_norms(g, units)}
 
 
-def _linear_sums(layer: nn.Module, uses: Uses, coefficients: dict[nn.Parameter, Tensor]) -> Sums:
+def _linear_sums(layer: nn.Module, uses: Uses, coefficients: Coefficients) -> Sums:
     assert isinstance(layer, Linear)
     a, g = _entries(uses)
     sums: Sums = {}
     if layer.weight in coefficients:
-        sums[layer.weight] = _scaled(g, coefficients[layer.weight]).T @ a
+        sums[layer.weight] = scaled(g, coefficients[layer.weight]).T @ a
     if layer.bias is not None and layer.bias in coefficients:
-        sums[layer.bias] = _scaled(g, coefficients[layer.bias]).sum(0)
+        sums[layer.bias] = scaled(g, coefficients[layer.bias]).sum(0)
     return sums
 
 
@@ -166,15 +167,15 @@ def _bank_norms(layer: nn.Module, uses: Uses, units: Units) -> Norms:
     return {layer.weight: joint(weights), layer.bias: joint(biases)}
 
 
-def _bank_sums(layer: nn.Module, uses: Uses, coefficients: dict[nn.Parameter, Tensor]) -> Sums:
+def _bank_sums(layer: nn.Module, uses: Uses, coefficients: Coefficients) -> Sums:
     assert isinstance(layer, Bank)
     sums: Sums = {}
     if layer.weight in coefficients:
         c = coefficients[layer.weight]
-        sums[layer.weight] = torch.stack([_scaled(g, c).T @ a for a, g in _experts(layer, uses)])
+        sums[layer.weight] = torch.stack([scaled(g, c).T @ a for a, g in _experts(layer, uses)])
     if layer.bias in coefficients:
         c = coefficients[layer.bias]
-        sums[layer.bias] = torch.stack([_scaled(g, c).sum(0) for _, g in _experts(layer, uses)])
+        sums[layer.bias] = torch.stack([scaled(g, c).sum(0) for _, g in _experts(layer, uses)])
     return sums
 
 
@@ -189,25 +190,29 @@ def _lookups(uses: Uses) -> tuple[Tensor, Tensor]:
     return ids.flatten(), g.flatten(0, 1)
 
 
-def _table_norms(layer: nn.Module, uses: Uses, units: Units) -> Norms:
-    assert isinstance(layer, Embedding)
+def lookup_norms(uses: Uses, units: Units, table_rows: int) -> Tensor:
+    """Norms of what each unit adds to a table; what it adds to the same row is summed first."""
     ids, g = _lookups(uses)
     terms, owners = lengths(g), units.of_entries(len(ids))
     if units.single and len(ids) == units.rows:
-        return {layer.weight: units.total(terms, owners)}
-    pairs, inverse = torch.unique(owners * len(layer.weight) + ids, return_inverse=True)
+        return units.total(terms, owners)
+    pairs, inverse = torch.unique(owners * table_rows + ids, return_inverse=True)
     summed = g.new_zeros(len(pairs), g.shape[1]).index_add_(0, inverse, g)
-    squares = lengths(summed).square()
-    exact = units.total(squares, pairs // len(layer.weight)).sqrt()
-    return {layer.weight: bounded(exact, units.total(terms, owners))}
+    exact = units.total(lengths(summed).square(), pairs // table_rows).sqrt()
+    return bounded(exact, units.total(terms, owners))
 
 
-def _table_sums(layer: nn.Module, uses: Uses, coefficients: dict[nn.Parameter, Tensor]) -> Sums:
+def _table_norms(layer: nn.Module, uses: Uses, units: Units) -> Norms:
+    assert isinstance(layer, Embedding)
+    return {layer.weight: lookup_norms(uses, units, len(layer.weight))}
+
+
+def _table_sums(layer: nn.Module, uses: Uses, coefficients: Coefficients) -> Sums:
     assert isinstance(layer, Embedding)
     if layer.weight not in coefficients:
         return {}
     ids, g = _lookups(uses)
-    return {layer.weight: Rows(ids, _scaled(g, coefficients[layer.weight]))}
+    return {layer.weight: Rows(ids, scaled(g, coefficients[layer.weight]))}
 
 
 # --- all of them --------------------------------------------------------------------------------------

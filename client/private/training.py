@@ -81,7 +81,9 @@ def train_private(
         machine.step(
             partial(weighted_losses, model, batch, rows.tasks, tasks, weight), unit_of_row, len(drawn)
         )
-        _subtract(model, pull, plan.learning_rate)
+        if pull:
+            machine.release()  # it pulls at parameters that have all of their noise
+            _subtract(model, pull, plan.learning_rate)
     machine.release()
     _round(model, start, groups, plan)
     return telemetry

@@ -39,7 +39,9 @@ def test_a_layer_that_derives_from_ours_is_refused(mode: str) -> None:
 def test_a_parameter_of_two_layers_is_refused(mode: str) -> None:
     model = Net({"a": linear(3, 4), "t": table(4, 3)})
     model.t.weight = model.a.weight
-    with pytest.raises(PrivacyError, match=r"No rule clips parameter a\.weight: it is owned by Linear, Emb"):
+    with pytest.raises(
+        PrivacyError, match=r"No rule clips parameter a\.weight: it is owned by Linear and Emb"
+    ):
         made(mode, model, one_group(model))
 
 
