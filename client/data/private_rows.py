@@ -62,7 +62,8 @@ class PrivateRows:
         self._order = _loaded(folder, "order")
         self._ends = torch.searchsorted(self.unit, torch.arange(self.units), right=True)
         self._stored = Stored(folder, self.tasks)
-        self._noised = _noised_columns(folder, self.kinds, federation, statistics)
+        told = statistics if config.table is None else None
+        self._noised = _noised_columns(folder, self.kinds, federation, told)
 
     def __len__(self) -> int:
         return len(self._order)
@@ -147,6 +148,4 @@ def _encoded(
 
 def _offering(column: str, kinds: tuple[str, ...]) -> NDArray[np.bool_]:
     """Which kinds of rows offer a column."""
-    return np.array(
-        [k in library.ROW_KINDS and column in library.ROW_KINDS[k].columns for k in kinds] or [False]
-    )
+    return np.array([column in library.ROW_KINDS[kind].columns for kind in kinds] or [False])
