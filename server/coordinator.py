@@ -17,10 +17,11 @@ from shared_model.journal import Journal
 from shared_model.protocol import SharedArrays
 from shared_model.schema import Federation
 
-from . import checkpoint, wire
+from . import checkpoint, private_aggregation, telemetry, wire
 from .checkpoint import Checkpoint, Progress
 from .config import RunSettings
 from .open_round import needed
+from .private_aggregation import NoiseOf
 from .roster import Roster
 from .strategy import FederatedStrategy, Note, Sign, unsigned
 
@@ -67,6 +68,7 @@ def train(
     roster: Roster,
     task_of: Mapping[str, str],
     sign: Sign = unsigned,
+    noise_of: NoiseOf = private_aggregation.secure,
     on_round: Callable[[RoundSummary], None] | None = None,
 ) -> SharedArrays:
     """Train the shared arrays for the contract's rounds; go on where an earlier call stopped.
@@ -83,6 +85,8 @@ def train(
         roster: Who takes part.
         task_of: Array -> the task it belongs to, for arrays that belong to one.
         sign: Puts the coordinator's signature on an instruction.
+        noise_of: Where the noise that protects merchants comes from (`[privacy.merchants]`); seeded in
+            simulations only.
         on_round: Is told of every completed round, after its checkpoint.
 
     Returns:
@@ -91,11 +95,17 @@ def train(
     Raises:
         QuorumNotReached: Too few usable replies, `attempts` times; the last checkpoint stands.
         AggregationError: The new arrays are not finite.
+        BudgetExhausted: What protects merchants does not suffice for another round; the last checkpoint
+            stands.
         FingerprintMismatch: The run directory holds a run of another contract.
         StateError: It holds another lineage, another model, or only damaged checkpoints.
         OSError: The disk is full; the last checkpoint stands.
     """
-    with Journal(settings.directory / JOURNAL, durable=settings.durable) as journal:
+    directory, durable = settings.directory, settings.durable
+    with (
+        Journal(directory / JOURNAL, durable=durable) as journal,
+        private_aggregation.opened(federation, directory, noise_of=noise_of, durable=durable) as layer,
+    ):
         note = partial(_note, journal)
         progress = _begun(federation, initial, settings, note)
         strategy = FederatedStrategy(
@@ -105,6 +115,7 @@ def train(
             roster=roster,
             task_of=task_of,
             sign=sign,
+            layer=layer,
             note=note,
         )
         while strategy.progress.round < federation.federation.rounds:
@@ -204,6 +215,7 @@ def _closed(
         accepted=sorted(opened.accepted),
         attempt=attempt,
         seconds=round(seconds, 6),
+        **telemetry.facts(opened.told, federation),
     )
     return RoundSummary(
         round=opened.instruction.round,

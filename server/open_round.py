@@ -10,6 +10,7 @@ from shared_model.protocol import Instruction, SharedArrays
 
 from .aggregation import WeightedSum
 from .roster import Member
+from .telemetry import Told
 
 
 @dataclass
@@ -26,6 +27,7 @@ class OpenRound:
         refused: Name -> why its reply did not.
         answered: Nodes that replied.
         total: The sum so far.
+        told: Their telemetry so far.
         node_of_question: Id of a question -> the node that was asked.
     """
 
@@ -38,6 +40,7 @@ class OpenRound:
     refused: dict[str, str] = field(default_factory=dict)
     answered: set[int] = field(default_factory=set)
     total: WeightedSum = field(default_factory=WeightedSum)
+    told: Told = field(default_factory=Told)
     node_of_question: dict[str, int] = field(default_factory=dict)
 
     @property

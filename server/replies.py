@@ -13,7 +13,7 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, RecordDict
 
 from shared_model import protocol
 from shared_model.errors import ProtocolError, VersionMismatch
-from shared_model.protocol import Answer, Instruction, Refusal, Report
+from shared_model.protocol import Answer, Instruction, Refusal, Report, SharedArrays
 
 from . import wire
 
@@ -39,6 +39,7 @@ def check(
     dtype: np.dtype[Any],
     *,
     private: bool,
+    told: int = 0,
 ) -> Answer | str:
     """Return the answer in a usable reply, or in words why it is not usable.
 
@@ -48,10 +49,15 @@ def check(
         expected: Shape of every array of the contract.
         dtype: Of all of them.
         private: Whether the contract has a privacy policy, so that a reply names the head of a ledger.
+        told: Length of the array of telemetry; 0 where the contract has none.
     """
     if reply.has_error():
         return _error_name(reply.error.code)
-    return _checked(reply.content, instruction, expected, dtype, private)
+    answer = _checked(reply.content, instruction, private)
+    if isinstance(answer, str):
+        return answer
+    problem = _problem_with_arrays(answer.arrays, expected, dtype, told)
+    return answer if problem is None else _short(problem)
 
 
 def acknowledged(reply: Message) -> str:
@@ -62,13 +68,8 @@ def acknowledged(reply: Message) -> str:
     return _short(f"unknown record {surplus[0]}") if surplus else "adopted"
 
 
-def _checked(
-    content: RecordDict,
-    instruction: Instruction,
-    expected: Mapping[str, tuple[int, ...]],
-    dtype: np.dtype[Any],
-    private: bool,
-) -> Answer | str:
+def _checked(content: RecordDict, instruction: Instruction, private: bool) -> Answer | str:
+    """Return the answer, whose arrays may still be any."""
     arrays, report = content.get(protocol.ARRAYS), content.get(protocol.REPORT)
     if surplus := sorted(set(content) - {protocol.ARRAYS, protocol.REPORT}):
         return _short(f"unknown record {surplus[0]}")
@@ -82,12 +83,21 @@ def _checked(
     if problem := _problem_with_ledger(read.ledger, private):
         return problem
     try:
-        values = wire.unpack(arrays)
+        return Answer(wire.unpack(arrays), ledger=read.ledger)
     except ProtocolError as error:
         return _short(str(error))
-    if problem := protocol.problem_with(values, expected, dtype):
-        return _short(problem)
-    return Answer({name: values[name] for name in expected}, ledger=read.ledger)
+
+
+def _problem_with_arrays(
+    arrays: SharedArrays, expected: Mapping[str, tuple[int, ...]], dtype: np.dtype[Any], told: int
+) -> str | None:
+    if not told:
+        return protocol.problem_with(arrays, expected, dtype)
+    sums = {name: array for name, array in arrays.items() if name == protocol.TELEMETRY}
+    rest = {name: array for name, array in arrays.items() if name != protocol.TELEMETRY}
+    return protocol.problem_with(rest, expected, dtype) or protocol.problem_with(
+        sums, {protocol.TELEMETRY: (told,)}
+    )
 
 
 def _read_report(record: ConfigRecord, instruction: Instruction) -> Report | str:

@@ -14,14 +14,15 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
 from shared_model import precision, protocol
-from shared_model.errors import AggregationError
+from shared_model.errors import AggregationError, UnaccountedRelease
 from shared_model.precision import PRECISIONS
 from shared_model.protocol import Instruction
 from shared_model.schema import Federation
 
-from . import aggregation, averaging, optimizers, replies, wire
+from . import aggregation, averaging, optimizers, replies, telemetry, wire
 from .checkpoint import Progress
 from .open_round import OpenRound, needed, sender
+from .private_aggregation import MerchantLayer
 from .roster import Member, Roster
 
 Note = Callable[..., None]
@@ -67,6 +68,7 @@ class FederatedStrategy(Strategy):
         roster: Roster,
         task_of: Mapping[str, str],
         sign: Sign = unsigned,
+        layer: MerchantLayer | None = None,
         note: Note = lambda event, **facts: None,
     ) -> None:
         """Continue from `progress`.
@@ -79,8 +81,18 @@ class FederatedStrategy(Strategy):
             task_of: Array -> the task it belongs to, for arrays that belong to one; such an array is
                 averaged over the members that train the task.
             sign: Puts the coordinator's signature on an instruction.
+            layer: Protects merchants; the contract says whether there must be one.
             note: Is told what happens.
+
+        Raises:
+            UnaccountedRelease: The contract promises to protect merchants, and there is no layer.
         """
+        if layer is None and federation.privacy is not None and federation.privacy.merchants is not None:
+            raise UnaccountedRelease(
+                "The contract has [privacy.merchants], and nothing would count what its rounds release: give "
+                "the strategy a layer (`server.private_aggregation.opened`)."
+            )
+        self._layer = layer
         self._federation = federation
         self._lineage, self._roster, self._task_of, self._note = lineage, roster, dict(task_of), note
         self._sign = sign
@@ -216,24 +228,48 @@ class FederatedStrategy(Strategy):
             self._note("reply_refused", round=number, merchant=member.name, reason="second reply")
             return
         opened.answered.add(node)
-        private = self._federation.privacy is not None
         checked = replies.check(
-            reply, opened.instruction, self._shapes, self._precision.dtype, private=private
+            reply,
+            opened.instruction,
+            self._shapes,
+            self._precision.dtype,
+            private=self._federation.privacy is not None,
+            told=len(telemetry.tasks_of(self._federation)),
         )
         if isinstance(checked, str):
             opened.refused[member.name] = checked
             self._note("reply_refused", round=number, merchant=member.name, reason=checked)
             return
-        opened.total = aggregation.add(
-            opened.total,
-            precision.decoded(checked.arrays, opened.start, self._precision),
-            opened.start,
-            weight=self._federation.tiers[member.tier].weight,
-            names=self._trained_by(member),
-        )
+        parameters = {name: checked.arrays[name] for name in self._shapes}
+        values = precision.decoded(parameters, opened.start, self._precision)
+        weight, names = self._counts(member)
+        if self._layer is not None:
+            weight *= self._layer.clip_factor(values, opened.start, names)
+        opened.total = aggregation.add(opened.total, values, opened.start, weight=weight, names=names)
         opened.accepted.append(member.name)
         if checked.ledger:
             opened.ledgers[member.name] = checked.ledger
+        if (sums := checked.arrays.get(protocol.TELEMETRY)) is not None:
+            opened.told = telemetry.add(opened.told, sums, self._federation, member.tier)
+
+    def _mean_update(self, opened: OpenRound) -> aggregation.Arrays:
+        """Return the mean update of a round; with a layer that is a release, charged before it is made."""
+        if self._layer is None:
+            return aggregation.mean_update(opened.total, self._shapes)
+        asked = {member.name: self._counts(member) for member in opened.members.values()}
+        instruction = opened.instruction
+        update = self._layer.mean_update(instruction, opened.total.totals, asked, self._shapes)
+        self._note(
+            "merchants_protected",
+            round=instruction.round,
+            noise_std=self._layer.noise_std(asked),
+            epsilon=self._layer.spent(instruction.fingerprint),
+        )
+        return update
+
+    def _counts(self, member: Member) -> tuple[float, tuple[str, ...]]:
+        """Return the weight of a member's update, and the arrays that it counts for."""
+        return self._federation.tiers[member.tier].weight, self._trained_by(member)
 
     def _trained_by(self, member: Member) -> tuple[str, ...]:
         """Return the arrays that a member's update counts for."""
@@ -250,13 +286,14 @@ class FederatedStrategy(Strategy):
 
         Raises:
             AggregationError: An array is not finite.
+            BudgetExhausted: The round would cost more than what is left to protect merchants with.
         """
         options, rounds = self._federation.server, self._federation.federation.rounds
         number = opened.instruction.round
         moments, iterate = optimizers.OPTIMIZERS[options.optimizer](
             self.progress.moments,
             self.progress.iterate,
-            aggregation.mean_update(opened.total, self._shapes),
+            self._mean_update(opened),
             options,
             optimizers.learning_rate(options, round_number=number, rounds=rounds),
         )

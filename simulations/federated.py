@@ -26,6 +26,7 @@ from shared_model.protocol import Instruction, SharedArrays, digest
 from .baselines import learnable
 from .in_process import InProcessGrid
 from .scores import Key, Scores, merged, row_scores, scores_of
+from .seeds import generator
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +103,7 @@ def coordinate(
             settings=settings,
             roster=roster,
             task_of=task_of(federation),
+            noise_of=lambda number: generator(settings.seed, "merchants", str(number)),
             on_round=on_round,
         )
 
@@ -147,7 +149,7 @@ def _validation_loss(model: MultiTaskModel, dataset: Dataset, task: str) -> floa
 def _member(merchant: Merchant, receives: bool) -> Member:
     facts = merchant.describe()
     return Member(
-        name=facts.name, tier=facts.tier, tasks=facts.tasks, role="receive" if receives else facts.role
+        name=facts.name, tier=facts.tier, tasks=facts.tasks, role="receive" if receives else "train"
     )
 
 

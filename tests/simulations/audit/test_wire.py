@@ -28,13 +28,16 @@ PRIVATE = {**TABLES, "privacy": {"epsilon": 8.0, "delta": 1e-6}}
 W, B = "heads.late.prior.weight", "heads.late.prior.bias"
 
 
-def run(directory, alba, *, tables=TABLES, name="seed-0"):
+def honest(federation):
+    return moves(0.5, ledger=HEAD) if federation.privacy else moves(0.5)
+
+
+def run(directory, alba, bruno=None, *, tables=TABLES, name="seed-0"):
     """Train one good merchant, `bruno`, and `alba`; return the directory with the contract in it."""
     directory.mkdir(exist_ok=True)
     (directory / "federation.toml").write_text(tomli_w.dumps(tables))
     federation = schema.load_federation(directory / "federation.toml")
-    good = moves(0.5, ledger=HEAD) if federation.privacy else moves(0.5)
-    grid = make_grid({"alba": alba, "bruno": good})
+    grid = make_grid({"alba": alba, "bruno": bruno or honest(federation)})
     with recorded(grid, directory / name, durable=False) as recording:
         train(
             recording,
@@ -182,12 +185,16 @@ def test_the_same_answer_given_again_is_one(tmp_path):
     assert attempts == [1, 1, 2]
 
 
+def tells(question):
+    told = {"telemetry": np.zeros(1, np.float32)}
+    return answer(question, {**received(question), **told}, ledger=HEAD)
+
+
 def test_telemetry_is_one_more_array_where_the_contract_has_it(tmp_path):
     tables = {**TABLES, "privacy": {"epsilon": 8.0, "delta": 1e-6, "telemetry": {}}}
-    directory = run(
-        tmp_path, lambda question: answer(question, received(question), ledger=HEAD), tables=tables
-    )
-    assert findings(directory) == ["missing array telemetry"]
+    assert audited(run(tmp_path / "all", tells, tells, tables=tables)).findings == ()
+    silent = run(tmp_path / "some", moves(1.0, ledger=HEAD), tells, tables=tables)
+    assert findings(silent) == ["missing array telemetry"]
 
 
 # --- the command ----------------------------------------------------------------------------------------
