@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table
 
 from shared_model import command_line
@@ -45,6 +45,53 @@ def check(
         typer.echo(json.dumps(facts, indent=2))
     else:
         Console(emoji=False).print(_table(facts))
+
+
+@app.command()
+def plan(
+    contract: Annotated[
+        Path | None, typer.Argument(help="The federation.toml to plan; without one, calculate from options.")
+    ] = None,
+    merchants: Annotated[int, typer.Option(min=1, help="Assumed number of merchants that train.")] = 20,
+    shoppers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Assumed shoppers of the smallest of them; by default the tier's least."),
+    ] = None,
+    epsilon: Annotated[float | None, typer.Option(help="Budget, without a contract.")] = None,
+    delta: Annotated[float, typer.Option(help="Of the same guarantee, without a contract.")] = 1e-6,
+    rounds: Annotated[int, typer.Option(min=1, help="R, without a contract.")] = 60,
+    local_steps: Annotated[int, typer.Option(min=1, help="K, without a contract.")] = 1,
+    batch: Annotated[int, typer.Option(min=1, help="B, without a contract.")] = 256,
+    smallest: Annotated[
+        int | None,
+        typer.Option(min=1, help="Shoppers of the smallest merchant; without it every step takes all."),
+    ] = None,
+    cross_check: Annotated[
+        bool, typer.Option(help="Ask Opacus's accountants too, which takes seconds.")
+    ] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+) -> None:
+    """Turn a privacy budget into noise, and say what the noise costs."""
+    from . import planning
+    from .planning import table
+
+    if contract is not None:
+        assumed = planning.Assumed(merchants=merchants, shoppers=shoppers)
+        found = planning.planned(load_federation(contract), assumed, cross_check=cross_check)
+        _shown(asdict(found), table.of_contract(found), as_json)
+    elif epsilon is not None:
+        told = planning.calculation(
+            epsilon=epsilon,
+            delta=delta,
+            rounds=rounds,
+            local_steps=local_steps,
+            batch=batch,
+            smallest=smallest,
+            cross_check=cross_check,
+        )
+        _shown(asdict(told), table.of_calculation(told), as_json)
+    else:
+        raise typer.BadParameter("Give a federation.toml, or --epsilon to calculate without one.")
 
 
 @app.command()
@@ -182,6 +229,13 @@ def status(
         typer.echo(json.dumps(facts, indent=2))
     else:
         statuses.show(facts, Console(emoji=False))
+
+
+def _shown(facts: dict[str, Any], drawn: RenderableType, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(facts, indent=2))
+    else:
+        Console(emoji=False).print(drawn)
 
 
 def _say(*lines: str) -> None:
