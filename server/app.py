@@ -21,8 +21,8 @@ from shared_model.schema import Federation, load_federation
 from . import checkpoint, coordinator, release
 from .config import RunConfig, RunSettings, parse_run_config
 from .enrolment import load_members
+from .questions import Sign, unsigned
 from .roster import Roster, asked, by_name, waiting
-from .strategy import Sign, unsigned
 from .streaming import StreamingGrid
 from .wire_record import recorded
 

@@ -22,8 +22,9 @@ from .checkpoint import Checkpoint, Progress
 from .config import RunSettings
 from .open_round import needed
 from .private_aggregation import NoiseOf
+from .questions import Note, Sign, unsigned
 from .roster import Roster
-from .strategy import FederatedStrategy, Note, Sign, unsigned
+from .strategy import FederatedStrategy
 
 JOURNAL = "journal.jsonl"
 LOCK = "run.lock"

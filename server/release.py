@@ -18,8 +18,8 @@ from . import replies, wire
 from .config import RunSettings
 from .coordinator import JOURNAL
 from .open_round import OpenRound, sender
+from .questions import Sign, unsigned
 from .roster import Roster
-from .strategy import Sign, unsigned
 
 RELEASED = "released.safetensors"
 ADOPT = f"{MessageType.TRAIN}.adopt"

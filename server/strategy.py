@@ -5,11 +5,10 @@ lets one odd reply fail the whole run.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
 
 import numpy as np
-from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord, RecordDict
+from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
@@ -19,24 +18,14 @@ from shared_model.precision import PRECISIONS
 from shared_model.protocol import Instruction
 from shared_model.schema import Federation
 
-from . import aggregation, averaging, optimizers, replies, telemetry, wire
+from . import aggregation, averaging, optimizers, questions, replies, telemetry, wire
 from .checkpoint import Progress
 from .open_round import OpenRound, needed, sender
 from .private_aggregation import MerchantLayer
+from .questions import Note, Sign, unsigned
 from .roster import Member, Roster
 
-Note = Callable[..., None]
-"""Writes one event and its facts, as `shared_model.journal.Journal.append` does."""
-
-Sign = Callable[[Instruction], Instruction]
-"""Puts the coordinator's signature on an instruction."""
-
 logger = logging.getLogger(__name__)
-
-
-def unsigned(instruction: Instruction) -> Instruction:
-    """Return the instruction as it is, which is enough in a simulation."""
-    return instruction
 
 
 CLOCKS_APART = 600.0
@@ -139,14 +128,15 @@ class FederatedStrategy(Strategy):
             round=self.progress.round + 1,
             digest=digest,
         )
-        members = self._members(grid)
+        members = questions.members_of(self._roster(grid), self._federation, self._note)
+        lasts = self._federation.federation.deadline_seconds + CLOCKS_APART
         messages = [
             Message(
-                self._question(arrays, instruction, member),
+                questions.content(arrays, instruction, member, self.progress, self._sign),
                 node,
                 MessageType.TRAIN,
                 group_id=str(instruction.round),
-                ttl=self._federation.federation.deadline_seconds + CLOCKS_APART,
+                ttl=lasts,
             )
             for node, member in members.items()
         ]
@@ -189,32 +179,6 @@ class FederatedStrategy(Strategy):
 
     def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> None:
         """Nothing was asked."""
-
-    def _question(self, arrays: ArrayRecord, common: Instruction, member: Member) -> RecordDict:
-        """Return what one member is sent: the arrays, and the instruction in its name, signed."""
-        own = replace(
-            common,
-            merchant=member.name,
-            answered=self.progress.answered.get(member.name, 0),
-            ledger=self.progress.ledgers.get(member.name, ""),
-        )
-        return RecordDict(
-            {protocol.ARRAYS: arrays, protocol.INSTRUCTION: ConfigRecord({**self._sign(own).to_mapping()})}
-        )
-
-    def _members(self, grid: Grid) -> dict[int, Member]:
-        """Return the members to ask, by node id, in order of node id."""
-        found: dict[int, Member] = {}
-        names: set[str] = set()
-        for node, member in sorted(self._roster(grid).items()):
-            if member.tier not in self._federation.tiers:
-                self._note("member_refused", merchant=member.name, reason=f"unknown tier {member.tier}")
-            elif member.name in names:
-                self._note("member_refused", merchant=member.name, reason="the name is taken by another node")
-            elif member.role == self._federation.tiers[member.tier].role == "train":
-                found[node] = member
-                names.add(member.name)
-        return found
 
     def _take(self, opened: OpenRound, reply: Message) -> None:
         """Add one reply to the open round, or refuse it."""

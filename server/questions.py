@@ -1,0 +1,60 @@
+"""Whom a round asks, and what each is sent."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from flwr.app import ArrayRecord, ConfigRecord, RecordDict
+
+from shared_model import protocol
+from shared_model.protocol import Instruction
+from shared_model.schema import Federation
+
+from .checkpoint import Progress
+from .roster import Member
+
+Note = Callable[..., None]
+"""Writes one event and its facts, as `shared_model.journal.Journal.append` does."""
+
+Sign = Callable[[Instruction], Instruction]
+"""Puts the coordinator's signature on an instruction."""
+
+
+def unsigned(instruction: Instruction) -> Instruction:
+    """Return the instruction as it is, which is enough in a simulation."""
+    return instruction
+
+
+def members_of(found: Mapping[int, Member], federation: Federation, note: Note) -> dict[int, Member]:
+    """Return the members that train, by node id, in order of node id.
+
+    Args:
+        found: Everybody who can be reached now.
+        federation: The contract, which knows the tiers and which of them train.
+        note: Is told of members that cannot be asked, and why.
+    """
+    asked: dict[int, Member] = {}
+    names: set[str] = set()
+    for node, member in sorted(found.items()):
+        if member.tier not in federation.tiers:
+            note("member_refused", merchant=member.name, reason=f"unknown tier {member.tier}")
+        elif member.name in names:
+            note("member_refused", merchant=member.name, reason="the name is taken by another node")
+        elif member.role == federation.tiers[member.tier].role == "train":
+            asked[node] = member
+            names.add(member.name)
+    return asked
+
+
+def content(
+    arrays: ArrayRecord, common: Instruction, member: Member, progress: Progress, sign: Sign
+) -> RecordDict:
+    """Return what one member is sent: the arrays, and the instruction in its name, signed."""
+    own = replace(
+        common,
+        merchant=member.name,
+        answered=progress.answered.get(member.name, 0),
+        ledger=progress.ledgers.get(member.name, ""),
+    )
+    return RecordDict(
+        {protocol.ARRAYS: arrays, protocol.INSTRUCTION: ConfigRecord({**sign(own).to_mapping()})}
+    )
