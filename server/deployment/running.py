@@ -150,7 +150,11 @@ def _spoken(event: Event, history: History) -> list[str]:
         case "resumed":
             return [f"going on after round {event['round']}"]
         case "round_closed":
-            return [closed_round(history)]
+            return [closed_round(history), *_telemetry(event)]
+        case "merchants_protected":
+            return [
+                f"merchants: epsilon {event['epsilon']:.3f} spent, noise {event['noise_std']:.3g} on the sum"
+            ]
         case "round_failed":
             return [_failed_round(event, history)]
         case "member_refused":
@@ -167,6 +171,13 @@ def closed_round(history: History) -> str:
         return "no round yet"
     counted = f"round {last.number} of {history.rounds}: {len(last.accepted)} accepted"
     return "; ".join([counted, *_not_used(last), f"{last.seconds:.1f} s"])
+
+
+def _telemetry(event: Event) -> list[str]:
+    if "telemetry" not in event:
+        return []
+    told = ", ".join(f"{task} {loss:.4g}" for task, loss in event["telemetry"].items())
+    return [f"telemetry: {told}, each with noise of {event['telemetry_std']:.2g}"]
 
 
 def _failed_round(event: Event, history: History) -> str:

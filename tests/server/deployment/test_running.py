@@ -105,6 +105,15 @@ def test_a_run_is_shown_from_its_start_to_its_release(market: Market, link: Flow
     assert "released.safetensors" in said
 
 
+def test_what_privacy_tells_of_a_round_is_shown(market: Market, link: Flower) -> None:
+    told = {"telemetry": {"late": 0.25}, "telemetry_std": 0.031}
+    protected = {"event": "merchants_protected", "round": 1, "noise_std": 12.5, "epsilon": 1.25}
+    link.events = [[STARTED, OPENED, protected, CLOSED | told, RELEASED]]
+    said = begun(market)
+    assert "telemetry: late 0.25, each with noise of 0.031" in said
+    assert "merchants: epsilon 1.250 spent, noise 12.5 on the sum" in said
+
+
 def test_the_serverapp_is_told_everything_in_absolute_paths(market: Market, link: Flower) -> None:
     link.events = [WHOLE]
     begun(market, seed=7, waiting=Waiting(members=2, seconds=5))
