@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from shared_model.errors import BudgetExhausted
 from shared_model.privacy.calibration import calibrated
 from shared_model.privacy.events import PrivacyEvent
 from shared_model.privacy.ledger import Charge, Ledger, Limit
@@ -149,9 +150,16 @@ class MerchantLayer:
 
         Raises:
             BudgetExhausted: The round would cost more than is left; nothing was charged.
-            OSError: The ledger cannot be written; nothing was released.
+            UnaccountedRelease: The ledger cannot be written; nothing was released.
         """
-        self.ledger.charge(self._charge(instruction), [self._limit(instruction.fingerprint)])
+        try:
+            self.ledger.charge(self._charge(instruction), [self._limit(instruction.fingerprint)])
+        except BudgetExhausted as error:
+            raise BudgetExhausted(
+                f"Round {instruction.round} would cost merchants more than [privacy.merchants] allows "
+                f"({self.spent(instruction.fingerprint):.4g} of {self.policy.epsilon:g} are spent), since an "
+                f"earlier round was charged twice. The checkpoint of round {instruction.round - 1} stands."
+            ) from error
         noise = self.noise_of(instruction.round)
         return noisy_mean(totals, divisors(asked), shapes, self.noise_std(asked), noise)
 
@@ -187,7 +195,7 @@ def opened(
         durable: Whether a charge survives a power cut.
 
     Raises:
-        StateError: The ledger is damaged, or somebody else writes it.
+        UnaccountedRelease: The ledger is damaged, or somebody else writes it.
     """
     policy = federation.privacy.merchants if federation.privacy is not None else None
     if policy is None:
