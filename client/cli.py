@@ -89,6 +89,27 @@ def status(
 
 
 @app.command()
+def ledger(
+    merchant: Merchant,
+    contract: Contract = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print it for programs.")] = False,
+) -> None:
+    """Say what was spent of the privacy budget, on what, and what is left; by two accountants."""
+    from .config import load_merchant
+    from .connection import load_deployed, merchant_file
+    from .spending import ledgers, spending
+    from .spending_show import show
+
+    federation = load_federation(contract or load_deployed(merchant).connection.contract)
+    config = load_merchant(merchant_file(merchant), federation)
+    found = [spending(config, federation, file) for file in ledgers(config)]
+    if as_json:
+        typer.echo(json.dumps([asdict(one) for one in found], indent=2, default=str))
+    else:
+        show(found, Console(emoji=False))
+
+
+@app.command()
 def adopt(
     merchant: Merchant,
     released: Annotated[Path, typer.Argument(help="The coordinator's file, released.safetensors.")],

@@ -10,10 +10,12 @@ from pathlib import Path
 from shared_model.privacy.accounting import cross_check, epsilon
 from shared_model.privacy.events import PrivacyEvent
 from shared_model.privacy.ledger import Charge, read_charges
-from shared_model.privacy.plan import plan_of
+from shared_model.privacy.limits import repetitions
+from shared_model.privacy.plan import Plan, plan_of
 from shared_model.schema import Federation
 
 from .config import MerchantConfig
+from .private.ledgers import limits_of
 
 COSTS_NOTHING = (
     "Serving heads, evaluation, the accept gate and every prediction are computed at home from what was "
@@ -57,7 +59,7 @@ class Spending:
         spent: On this contract, in all its trainings.
         checked: The same by Opacus's accountants, name -> epsilon.
         total: On everything in the ledger.
-        rounds_left: How many more rounds of this contract fit.
+        rounds_left: How many more rounds of this contract fit, counted up to those of a whole plan.
     """
 
     file: Path
@@ -95,13 +97,28 @@ def spending(config: MerchantConfig, federation: Federation, file: Path) -> Spen
         spent=epsilon(_events(mine), plan.delta),
         checked=dict(cross_check(_events(mine), plan.delta)) if mine else {},
         total=epsilon(_events(charges), plan.delta),
-        rounds_left=_rounds_left(charges, mine, plan.round_events(), plan.epsilon, cap, plan.delta, plan.rounds),
+        rounds_left=min(
+            plan.rounds, repetitions(charges, _round(federation, plan), limits_of(config, federation))
+        ),
     )
 
 
 def ledgers(config: MerchantConfig) -> list[Path]:
     """Return the merchant's ledgers: its own, and those of simulations."""
     return sorted(config.ledger.glob("*.jsonl"))
+
+
+def _round(federation: Federation, plan: Plan) -> Charge:
+    """A round of the plan, to ask whether it still fits."""
+    return Charge(
+        fingerprint=federation.fingerprint,
+        lineage="",
+        round=1,
+        what="round",
+        digest="",
+        unit=plan.unit,
+        events=plan.round_events(),
+    )
 
 
 def _trainings(charges: Sequence[Charge], delta: float) -> tuple[Training, ...]:

@@ -1,9 +1,11 @@
 """What a result file says about the run itself: versions, contract, privacy, merchants."""
 
+from collections.abc import Sequence
 from importlib.metadata import version
 from platform import platform, python_version
 
 from client.data.dataset import Dataset
+from client.spending import Spending
 from server.reporting.results import ContractFacts, Merchant, PrivacyFacts, Rows
 from shared_model.model import initial_shared
 from shared_model.schema import Federation
@@ -22,14 +24,27 @@ def environment() -> dict[str, str]:
     return {"python": python_version(), "platform": platform()} | {p: version(p) for p in _PACKAGES}
 
 
-def privacy(federation: Federation) -> PrivacyFacts:
-    """Return whether shoppers were protected, in plain words."""
-    if federation.privacy is None:
-        return PrivacyFacts(on=False, text=_NO_PRIVACY)
+def privacy(federation: Federation, spent: Sequence[Spending] = ()) -> PrivacyFacts:
+    """Return whether shoppers were protected, in plain words, and what it cost.
+
+    Args:
+        federation: The contract.
+        spent: What the ledgers of the merchants that trained say.
+    """
     asked = federation.privacy
-    return PrivacyFacts(
-        on=True, text=f"Each {asked.unit} is protected at epsilon {asked.epsilon}, delta {asked.delta}."
+    if asked is None:
+        return PrivacyFacts(on=False, text=_NO_PRIVACY)
+    most = max((ledger.spent for ledger in spent), default=0.0)
+    promise = (
+        f"What left a merchant protects each {asked.unit} there: epsilon {most:.3g} was spent of the "
+        f"{asked.epsilon:g} that the contract promises, at delta {asked.delta:g}, by the ledgers of "
+        f"{len(spent)} merchants that trained (the one that spent most)."
     )
+    free = (
+        "Serving heads are fitted at home and cost nothing. The noise of a simulation can be repeated from "
+        "its seed, so this run protects nobody; a deployed merchant takes it from the operating system."
+    )
+    return PrivacyFacts(on=True, text=f"{promise} {free}")
 
 
 def contract(federation: Federation) -> ContractFacts:

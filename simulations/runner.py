@@ -14,6 +14,8 @@ from pathlib import Path
 import torch
 
 from client.data.dataset import Dataset
+from client.private.ledgers import ledger_file
+from client.spending import Spending, spending
 from server.coordinator import RoundSummary
 from server.reporting import results
 from server.reporting.html import write_report
@@ -102,7 +104,7 @@ def run(request: Request, progress: Progress) -> results.Result:
         seconds=round(time.monotonic() - began, 1),
         command=request.command,
         environment=facts.environment(),
-        privacy=facts.privacy(federation),
+        privacy=facts.privacy(federation, _spent(bench)),
         contract=facts.contract(federation),
         seeds=seeds,
         merchants=merchants,
@@ -171,6 +173,20 @@ def _copied_contract(original: Path, out: Path) -> Path:
         raise ConfigError(original, "", "another contract", allowed)
     files.write(copy, original.read_bytes(), durable=False)
     return copy
+
+
+def _spent(bench: _Bench) -> list[Spending]:
+    """Return what the ledgers of the first training say, of every merchant that has one."""
+    if bench.federation.privacy is None:
+        return []
+    seed = bench.experiment.experiment.seeds[0]
+    found = []
+    for name in bench.market.merchants:
+        config = bench.site.merchant(name, seed).config
+        file = ledger_file(config.ledger, seed=seed, lineage=_lineage(bench, seed))
+        if file.exists():
+            found.append(spending(config, bench.federation, file))
+    return found
 
 
 def _trained(bench: _Bench, seed: int) -> SharedArrays:

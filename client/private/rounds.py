@@ -8,8 +8,6 @@ nobody can tell whether the state is an old copy of one that answered.
 
 from typing import Literal
 
-from shared_model.privacy.ledger import Charge, Ledger
-
 from client.config import MerchantConfig
 from client.data.private_checks import check_private_split, private_tasks
 from client.data.private_rows import PrivateRows, private_rows, shoppers_in_training
@@ -24,6 +22,7 @@ from client.data.statistics import (
 from client.rounds import Stream, Trained
 from shared_model.errors import BudgetExhausted, DataError, Refused
 from shared_model.model import MultiTaskModel
+from shared_model.privacy.ledger import Charge, Ledger
 from shared_model.privacy.plan import plan_of
 from shared_model.protocol import TELEMETRY, Instruction, Refusal
 from shared_model.schema import Federation

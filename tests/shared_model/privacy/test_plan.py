@@ -22,7 +22,7 @@ def tables(**privacy: Any) -> dict[str, Any]:
     return {
         "federation": {"name": "tiny", "rounds": 4, "local_steps": 1, "full_batch": True},
         "features": {"price": {"kind": "numeric"}},
-        "tasks": TASKS,
+        "tasks": dict(TASKS),
         "bottom": {"architecture": "wide"},
         "privacy": {"epsilon": 8.0, "delta": 1e-6, **privacy},
     }
