@@ -27,3 +27,32 @@ class Examples(Protocol):
 
     def batch(self, rows: Tensor, tasks: Iterable[str] | None = None) -> Batch:
         """Return the encoded rows with the labels of `tasks` (of all, by default)."""
+
+
+class PrivateExamples(Protocol):
+    """Training rows of which each belongs to one unit (`client.data.private_rows.PrivateRows`).
+
+    Notation: N rows, U units, B rows of a batch.
+    """
+
+    @property
+    def tasks(self) -> Mapping[str, Task]:
+        """What is trained."""
+
+    @property
+    def units(self) -> int:
+        """U."""
+
+    @property
+    def unit(self) -> Tensor:
+        """Unit of every row, ascending, in [0, U), int64, shape (N,)."""
+
+    @property
+    def weight(self) -> Tensor:
+        """Weight of every row's loss, shape (N,)."""
+
+    def batch(self, rows: Tensor, tasks: Iterable[str] | None = None) -> Batch:
+        """Return the encoded rows with the labels of `tasks` (of all, by default)."""
+
+    def rows_of_units(self, drawn: Tensor) -> Tensor:
+        """Return the numbers of the rows of some units, in the order of `drawn`."""

@@ -12,7 +12,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from client.data.private_rows import PrivateRows
+from client.data.examples import PrivateExamples
 from client.training import trained_parameters
 from shared_model import schema
 from shared_model.features import Batch
@@ -30,7 +30,7 @@ from .telemetry import noised_losses
 
 
 def train_private(
-    model: MultiTaskModel, rows: PrivateRows, federation: schema.Federation, plan: Plan, noise: Noise
+    model: MultiTaskModel, rows: PrivateExamples, federation: schema.Federation, plan: Plan, noise: Noise
 ) -> Tensor | None:
     """Take K noisy steps; `model` then holds what may be released, and training heads with noise as well.
 

@@ -41,6 +41,21 @@ def wire_command(
         raise typer.Exit(1)
 
 
+@app.command()
+def attacks(
+    epsilon: Annotated[float, typer.Option(min=1e-3, help="Budget of the private side.")] = 8.0,
+    seed: Annotated[int, typer.Option(min=0, help="Of shoppers, training and noise.")] = 0,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures there.")] = None,
+    html_file: Annotated[Path, typer.Option("--html", help="Write the page with the picture there.")] = Path(
+        "attacks.html"
+    ),
+) -> None:
+    """Attack made-up merchants, without privacy and with it; draw what was learnt. About a minute."""
+    from .attacks import command
+
+    command.run(epsilon=epsilon, seed=seed, json_file=json_file, html_file=html_file)
+
+
 def main() -> None:
     """Run the command (`shared_model.command_line.run`)."""
     command_line.run(app)
