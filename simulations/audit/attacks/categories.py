@@ -37,12 +37,14 @@ class Size:
         shoppers: N, of every merchant.
         buckets: V, of every table.
         steps: K, of the round.
+        sample: q, the share of the shoppers in a step.
     """
 
     merchants: int = 5
     shoppers: int = 200
     buckets: int = 500
     steps: int = 20
+    sample: float = 0.1
 
 
 FULL = Size()
@@ -99,7 +101,7 @@ def draw(federation: Federation, taste: list[Tensor], size: Size, generator: tor
 
 
 def _tables(size: Size) -> dict[str, Any]:
-    batch = size.shoppers // 10
+    batch = round(size.sample * size.shoppers)
     return {
         "federation": {
             "name": "categories", "rounds": 1, "local_steps": size.steps, "expected_batch": batch

@@ -100,7 +100,7 @@ def candidates(weight: Tensor, bias: Tensor, noise: float) -> Tensor:
         bias: Gradient of its bias, shape (H,).
         noise: Standard deviation of the noise on each.
 
-    >>> candidates(torch.tensor([[0.2, 0.6]]), torch.tensor([0.2]), 0.0)
+    >>> candidates(torch.tensor([[0.5, 1.5]]), torch.tensor([0.5]), 0.0)
     tensor([[1., 3.]])
     """
     shrunk = bias / (bias.square() + noise**2).clamp_min(torch.finfo(bias.dtype).tiny)

@@ -4,7 +4,7 @@ import torch
 from simulations.audit.attacks import ids
 from simulations.audit.attacks.categories import Size
 
-SMALL = Size(merchants=1, shoppers=60, buckets=100, steps=10)
+SMALL = Size(merchants=1, shoppers=60, buckets=100, steps=2, sample=1.0)
 
 
 def test_every_row_that_moved_is_told_apart_and_the_one_for_missing_is_left_out():
@@ -13,13 +13,10 @@ def test_every_row_that_moved_is_told_apart_and_the_one_for_missing_is_left_out(
 
 
 def test_without_privacy_every_category_is_known_and_with_privacy_none():
-    """60 shoppers are all drawn in 10 steps of 6, so exactly the sold rows move.
-
-    At epsilon 8 the AUC deviates from chance by .04 (40 seeds); four times that: one run in 10,000.
-    """
-    (found,) = ids.attack(epsilon=8.0, seed=0, size=SMALL)
+    """At epsilon 1 the AUC deviates from chance by .031 (40 seeds); four times that: one run in 10,000."""
+    (found,) = ids.attack(epsilon=1.0, seed=0, size=SMALL)
     assert found.plain == 1.0
-    assert abs(found.private - found.chance) < 0.16
+    assert abs(found.private - found.chance) < 0.13
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@ import torch
 from simulations.audit.attacks import labels
 from simulations.audit.attacks.categories import Size
 
-SMALL = Size(merchants=2, shoppers=60, buckets=100, steps=10)
+SMALL = Size(merchants=2, shoppers=60, buckets=100, steps=2, sample=1.0)
 
 
 def test_derivatives_are_solved_from_their_sum_where_gradients_are_known():
@@ -15,10 +15,10 @@ def test_derivatives_are_solved_from_their_sum_where_gradients_are_known():
 
 
 def test_without_privacy_labels_are_read_and_with_privacy_hardly():
-    """At epsilon 1 the AUC deviates from chance by .057 (40 seeds); four times that: one run in 10,000."""
+    """At epsilon 1 the AUC is .525 and deviates by .05 (40 seeds); four times that: one run in 10,000."""
     (found,) = labels.attack(epsilon=1.0, seed=0, size=SMALL)
     assert found.plain > 0.9
-    assert abs(found.private - found.chance) < 0.23
+    assert found.private < 0.73
 
 
 @pytest.mark.slow
