@@ -9,7 +9,7 @@ Guarantees:
     * Nothing is written, and so nothing may be released, where a limit would be exceeded.
     * One writer; a line that was changed, removed or inserted is found at the next opening; an older copy of
       the whole file is found by whoever kept a head (`Ledger.holds`).
-    (`tests/shared_model/privacy/test_ledger.py`, `test_power_cuts.py`)
+    (`tests/shared_model/privacy/test_ledger.py`, `tests/simulations/test_power_cuts.py`)
 """
 
 import secrets

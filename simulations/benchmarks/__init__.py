@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 
-from . import deployment, encoding, overhead
+from . import deployment, encoding, ledger, overhead
 from .report import Result
 
 BENCHMARKS: dict[str, Callable[[], list[Result]]] = {
     "overhead": overhead.run,
     "encoding": encoding.run,
     "deployment": deployment.run,
+    "ledger": ledger.run,
 }
 """Name -> the function that measures."""
