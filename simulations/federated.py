@@ -149,7 +149,7 @@ def _validation_loss(model: MultiTaskModel, dataset: Dataset, task: str) -> floa
 def _member(merchant: Merchant, receives: bool) -> Member:
     facts = merchant.describe()
     return Member(
-        name=facts.name, tier=facts.tier, tasks=facts.tasks, role="receive" if receives else "train"
+        name=facts.name, tier=facts.tier, tasks=facts.tasks, role="receive" if receives else facts.role
     )
 
 

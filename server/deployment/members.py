@@ -61,7 +61,7 @@ def enroll(
         name: Under which the federation knows the merchant.
         tier: One of the contract's; may be left out where it has only one.
         tasks: Names of the contract's tasks that it trains; all whose heads are not local by default.
-        role: See `server.roster.Member`.
+        role: See `server.roster.Member`; in a tier that only receives it is `receive` whatever is asked.
 
     Returns:
         What was written.
@@ -77,7 +77,9 @@ def enroll(
         raise ConfigError("enroll", "--name", name, f"a name that is not taken; taken: {', '.join(known)}")
     key = read_public_key(public_key)
     _check_new(market, key, public_key)
-    member = Enrolled(tier=_tier(federation, tier), tasks=_tasks(federation, tasks), role=role)
+    tier = _tier(federation, tier)
+    role = role if federation.tiers[tier].role == "train" else "receive"
+    member = Enrolled(tier=tier, tasks=_tasks(federation, tasks), role=role)
     files.write(public_key_file(market, name), key)
     _write(market, {**known, name: member})
     return member

@@ -86,6 +86,12 @@ def test_where_there_are_tiers_one_is_to_be_named(tmp_path: Path) -> None:
     assert members.enroll(market, key, "acme", tier="large").tier == "large"
 
 
+def test_a_member_of_a_tier_that_only_receives_only_receives(tmp_path: Path) -> None:
+    tiers = TIERS.replace("shoppers = 0", 'shoppers = 0\nrole = "receive"')
+    market = founded(tmp_path, text=CONTRACT + tiers)
+    assert members.enroll(market, node_key(tmp_path), "acme", tier="small").role == "receive"
+
+
 def test_an_unknown_task_is_refused_and_the_known_ones_are_listed(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"'early'; allowed: late, next_item"):
         members.enroll(founded(tmp_path), node_key(tmp_path), "acme", tasks=["early"])
