@@ -90,7 +90,7 @@ def test_a_merchant_without_a_row_releases_noise() -> None:
 
 
 def test_the_noise_is_that_of_the_plan() -> None:
-    # 2000 rounds of noise alone: sd = noise multiplier x sensitivity / B = 3 x 2 / 10 = .6; the sample's sd is
+    # 2000 rounds of noise: sd = noise multiplier x sensitivity / B = 3 x 2 / 10 = .6; the sd of a sample is
     # within 5 % but for one seed in a thousand
     federation = contract()
     rows = Rows(tasks=federation.tasks, owners=[], prices=[], labels={"days": []})

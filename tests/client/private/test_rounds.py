@@ -1,0 +1,219 @@
+"""A merchant's private rounds: charged first, counted always, stopped before the budget is."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from client.merchant import Merchant
+from client.private.ledgers import ledger_file
+from client.state import load_round
+from shared_model.errors import ConfigError, DataError, Refused
+from shared_model.model import initial_shared
+from shared_model.privacy.accounting import epsilon
+from shared_model.privacy.ledger import read_charges
+from shared_model.privacy.plan import plan_of
+from shared_model.protocol import TELEMETRY, Answer, Refusal
+from tests.client import shops
+
+DATES = {"validation_from": "2024-02-10", "test_from": "2024-02-20"}
+POLICY = {"epsilon": 8.0, "delta": 1e-6}
+
+
+def contract(policy: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
+    return shops.contract(
+        federation={"local_steps": 1, "full_batch": True, "rounds": 3}, privacy=policy or POLICY, **changes
+    )
+
+
+def merchant(folder: Path, *, seed: int | None = None, **options: Any) -> Merchant:
+    given = {"split": DATES, "agreement": contract(), **options}
+    return shops.merchant(folder, seed=seed, **given)
+
+
+def again(merchant: Merchant, *, seed: int | None = None) -> Merchant:
+    """The same merchant in a new process."""
+    config = merchant.config
+    return shops.opened(config.file, config.file.parent / "federation.toml", seed=seed)
+
+
+def train(merchant: Merchant, **changes: Any) -> Answer:
+    arrays = initial_shared(merchant.federation, 0)
+    return merchant.train(shops.instruction(merchant.federation, arrays, **changes), arrays)
+
+
+def refused(merchant: Merchant, **changes: Any) -> Refusal:
+    with pytest.raises(Refused) as caught:
+        train(merchant, **changes)
+    return Refusal(caught.value.code)
+
+
+def charged(merchant: Merchant) -> list[tuple[str, str, int]]:
+    file = ledger_file(merchant.config.ledger)
+    return [(charge.what, charge.lineage, charge.round) for charge in read_charges(file)]
+
+
+def forget_rounds(merchant: Merchant) -> None:
+    """What is left after a crash between the charge and the reply, or after an old backup came back."""
+    for path in (merchant.config.state / "rounds").glob("*"):
+        path.unlink()
+
+
+def test_every_round_is_charged_once(tmp_path: Path) -> None:
+    mine = merchant(tmp_path)
+    train(mine, round=1)
+    train(mine, round=2)
+    assert charged(mine) == [("round", shops.LINEAGE, 1), ("round", shops.LINEAGE, 2)]
+
+
+def test_the_whole_plan_fits_and_costs_what_the_contract_promises(tmp_path: Path) -> None:
+    mine = merchant(tmp_path)
+    for number in (1, 2, 3):
+        train(mine, round=number)
+    spent = [e for c in read_charges(ledger_file(mine.config.ledger)) for e in c.events]
+    assert 7.99 < epsilon(spent, 1e-6) <= 8.0
+
+
+def test_the_same_round_again_gets_the_same_bytes_and_costs_nothing(tmp_path: Path) -> None:
+    mine = merchant(tmp_path)
+    first, second = train(mine), train(again(mine))
+    assert first.ledger == second.ledger
+    assert all(np.array_equal(first.arrays[name], second.arrays[name]) for name in first.arrays)
+    assert len(charged(mine)) == 1
+
+
+def test_the_charge_is_on_the_disk_before_anything_is_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = merchant(tmp_path)
+    seen: list[int] = []
+
+    def look(*_: object) -> None:
+        seen.append(len(charged(mine)))
+
+    monkeypatch.setattr("client.private.rounds.train_private", look)
+    train(mine)
+    assert seen == [1]
+
+
+def test_a_round_whose_reply_is_lost_is_charged_again(tmp_path: Path) -> None:
+    mine = merchant(tmp_path)
+    train(mine)
+    forget_rounds(mine)
+    train(again(mine))
+    assert charged(mine) == [("round", shops.LINEAGE, 1)] * 2
+
+
+def test_a_round_that_would_exceed_the_budget_is_refused_and_nothing_is_trained(tmp_path: Path) -> None:
+    mine = merchant(tmp_path)
+    train(mine, round=1)
+    forget_rounds(mine)
+    train(again(mine), round=1)
+    train(mine, round=2)
+    assert refused(mine, round=3) is Refusal.BUDGET
+    assert len(charged(mine)) == 3
+    stored = load_round(mine.config.state, mine.federation.fingerprint, shops.LINEAGE)
+    assert stored is not None
+    assert stored.round == 2
+
+
+def test_another_training_of_the_same_contract_has_no_budget_of_its_own(tmp_path: Path) -> None:
+    mine = merchant(tmp_path)
+    for number in (1, 2, 3):
+        train(mine, round=number)
+    assert refused(mine, lineage="autumn") is Refusal.BUDGET
+
+
+def test_a_stricter_cap_of_the_merchant_wins(tmp_path: Path) -> None:
+    mine = merchant(tmp_path, privacy={"max_epsilon": 5.0})
+    train(mine, round=1)  # epsilon 4.3 of three rounds that cost 8
+    assert refused(mine, round=2) is Refusal.BUDGET
+
+
+def test_an_answer_names_the_head_of_the_ledger(tmp_path: Path) -> None:
+    mine = merchant(tmp_path)
+    told = train(mine).ledger
+    train(mine, round=2, ledger=told)
+    assert len(told) == 64
+
+
+def test_a_ledger_that_was_rolled_back_is_noticed_by_what_the_coordinator_holds(tmp_path: Path) -> None:
+    mine = merchant(tmp_path)
+    file = ledger_file(mine.config.ledger)
+    train(mine, round=1)
+    old = file.read_bytes()
+    told = train(mine, round=2).ledger
+    file.write_bytes(old)
+    assert refused(again(mine), round=3, ledger=told) is Refusal.LEDGER
+
+
+def test_a_merchant_that_only_receives_is_never_trained_and_spends_nothing(tmp_path: Path) -> None:
+    mine = merchant(tmp_path, merchant={"name": "acme", "role": "receive"})
+    assert mine.describe().role == "receive"
+    assert refused(mine) is Refusal.RECIPIENT
+    assert not mine.config.ledger.exists()
+
+
+def test_a_merchant_smaller_than_its_tier_is_refused_by_its_own_agent(tmp_path: Path) -> None:
+    agreement = contract(tiers={"large": {"shoppers": 500, "weight": 1.0}})
+    with pytest.raises(DataError, match="the tier 'large' means 500 or more"):
+        merchant(tmp_path, agreement=agreement)
+
+
+def test_bounds_that_one_shopper_can_move_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="split"):
+        merchant(tmp_path, split={"validation_days": 10, "test_days": 10})
+
+
+def test_no_two_processes_draw_the_same_noise(tmp_path: Path) -> None:
+    first, second = merchant(tmp_path / "a"), merchant(tmp_path / "b")
+    ours, theirs = train(first).arrays, train(second).arrays
+    assert not any(np.array_equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_a_simulation_repeats_its_noise_and_keeps_a_ledger_for_every_training(tmp_path: Path) -> None:
+    mine = merchant(tmp_path, seed=1)
+    first = train(mine, lineage="a")
+    forget_rounds(mine)
+    second = train(mine, lineage="a")
+    train(mine, lineage="b")
+    assert all(np.array_equal(first.arrays[name], second.arrays[name]) for name in first.arrays)
+    assert len(list(mine.config.ledger.glob("simulated-*.jsonl"))) == 2
+    assert not ledger_file(mine.config.ledger).exists()
+
+
+def test_tasks_are_those_of_the_file_whatever_the_rows_say(tmp_path: Path) -> None:
+    unlabelled = shops.examples().with_columns(bought=None)
+    mine = merchant(tmp_path, table=unlabelled)
+    assert mine.describe().tasks == {"bought", "amount"}
+
+
+def test_no_byte_of_the_serving_heads_reaches_a_later_release(tmp_path: Path) -> None:
+    """Two merchants alike, of whom one adopts a release and fits serving heads between two rounds."""
+    arrays: list[dict[str, Any]] = []
+    for adopts in (False, True):
+        mine = merchant(tmp_path / str(adopts), seed=3)
+        train(mine, round=1)
+        _adopt(mine, adopts=adopts)
+        arrays.append(train(mine, round=2).arrays)
+    assert all(np.array_equal(arrays[0][name], arrays[1][name]) for name in arrays[0])
+
+
+def _adopt(mine: Merchant, *, adopts: bool) -> None:
+    released = initial_shared(mine.federation, 7)
+    offer = shops.offer(mine.federation, released, round=3)
+    _ = mine.adopt(offer, released) if adopts else None
+
+
+def test_the_answer_holds_what_the_contract_names_and_nothing_else(tmp_path: Path) -> None:
+    mine = merchant(tmp_path)
+    assert set(train(mine).arrays) == set(initial_shared(mine.federation, 0))
+
+
+def test_telemetry_travels_as_one_more_array_where_the_contract_asks_for_it(tmp_path: Path) -> None:
+    mine = merchant(tmp_path, agreement=contract({**POLICY, "telemetry": {"share": 0.1}}))
+    told = train(mine).arrays[TELEMETRY]
+    assert told.shape == (2,)
+    [charge] = read_charges(ledger_file(mine.config.ledger))
+    assert charge.events == plan_of(mine.federation, "any").round_events()
