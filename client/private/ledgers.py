@@ -8,9 +8,8 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from shared_model.privacy.ledger import Limit
-
 from client.config import MerchantConfig
+from shared_model.privacy.ledger import Limit
 from shared_model.schema import Federation
 
 LEDGER = "ledger.jsonl"

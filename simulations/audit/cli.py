@@ -1,22 +1,103 @@
 """The auditor's command, `fedbazaar-audit`."""
 
 import json
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from shared_model import command_line
+
+if TYPE_CHECKING:
+    from .report import Report
 
 app = typer.Typer(
     help="Check a privacy claim against evidence.", no_args_is_help=True, pretty_exceptions_enable=False
 )
+_console = Console(emoji=False, width=None if sys.stdout.isatty() else 120)
+_errors = Console(stderr=True, emoji=False)
+
+Out = Annotated[
+    Path | None, typer.Option(help="Folder for the signed JSON file and the page.", file_okay=False)
+]
+Key = Annotated[
+    Path | None,
+    typer.Option(help="The auditor's private key, PEM; made there where there is none."),
+]
+Seed = Annotated[
+    int, typer.Option(min=0, help="Of everything the audit draws; the same gives the same report.")
+]
 
 
 @app.callback()
 def _commands() -> None:
     """Check a privacy claim against evidence, without trusting the people who made it."""
+
+
+@app.command()
+def certify(
+    contract: Annotated[Path, typer.Argument(help="The contract, federation.toml.", dir_okay=False)],
+    tier: Annotated[list[str] | None, typer.Option(help="Of merchants; all of them by default.")] = None,
+    out: Out = None,
+    key: Key = None,
+    seed: Seed = 0,
+    mutants: Annotated[bool, typer.Option(help="Show that the checks catch broken mechanisms.")] = True,
+) -> None:
+    """Prove or refute the mechanism that a contract would run. Fails where it is refuted."""
+    from shared_model.schema import load_federation
+
+    from .certify import certify as certified
+
+    federation = load_federation(contract)
+    with _progress() as progress:
+        report = certified(
+            federation,
+            tier or list(federation.tiers),
+            seed=seed,
+            command=_command(),
+            with_mutants=mutants,
+            progress=progress,
+        )
+    _finish(report, out or Path("audit"), key)
+
+
+@app.command()
+def mutants(seed: Seed = 0) -> None:
+    """Hunt broken mechanisms with the same checks; print what caught each. Fails where one survives."""
+    from .certify import against, hunted
+    from .reference import reference
+    from .terminal import mutants_table
+
+    with _progress() as progress:
+        progress("the honest mechanism")
+        honest = tuple(against(reference(seed=seed)))
+        found = hunted(seed, progress)
+    _console.print(mutants_table(found, honest))
+    if honest or not all(found.values()):
+        raise typer.Exit(1)
+
+
+@app.command()
+def verify(
+    report: Annotated[Path, typer.Argument(help="The signed JSON file of an audit.", dir_okay=False)],
+    key: Annotated[
+        str, typer.Option(help="Public key of the auditor: ed25519:...; else the file's own.")
+    ] = "",
+) -> None:
+    """Check the signature of an audit's report and print its verdict."""
+    from . import signed
+
+    found = signed.read(report, key=key)
+    _console.print(
+        f"{report}: signed and unchanged. Audit of {found['name']}: the claim {_SAYS[found['verdict']]}."
+    )
 
 
 @app.command("wire")
@@ -36,7 +117,7 @@ def wire_command(
     if as_json:
         typer.echo(json.dumps([wire_table.as_json(audit) for audit in audits], indent=2))
     else:
-        Console(emoji=False).print(*map(wire_table.shown, audits))
+        _console.print(*map(wire_table.shown, audits))
     if any(audit.findings for audit in audits):
         raise typer.Exit(1)
 
@@ -59,3 +140,38 @@ def attacks(
 def main() -> None:
     """Run the command (`shared_model.command_line.run`)."""
     command_line.run(app)
+
+
+def _finish(report: "Report", out: Path, key: Path | None) -> None:
+    """Print a report, write it twice, and leave with its verdict."""
+    from . import page, signed
+    from .terminal import summary
+
+    made = datetime.now(UTC)
+    pem = signed.key_at(key or out / "auditor-key.pem")
+    public = signed.write(out / f"{report.kind}.json", report, key=pem, made=made)
+    page.write(out / f"{report.kind}.html", report, key=public, made=made)
+    _console.print(summary(report))
+    _console.print(f"Signed by {public}", soft_wrap=True, highlight=False)
+    _console.print(f"Report: {out / f'{report.kind}.html'} and .json", soft_wrap=True)
+    if report.verdict == "refuted":
+        raise typer.Exit(1)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str], None]]:
+    """Show what is being looked at; on one thread, since models this small only lose by more."""
+    import torch
+
+    torch.set_num_threads(1)
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=_errors, transient=True) as shown:
+        task = shown.add_task("")
+        yield lambda what: shown.update(task, description=what)
+
+
+def _command() -> str:
+    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+
+
+_SAYS = {"holds": "holds", "refuted": "is refuted"}

@@ -1,0 +1,34 @@
+"""Exact or statistical tests of one property each; the whole of them takes seconds.
+
+A certificate takes a `Subject` and returns findings. A statistical one refutes an honest mechanism with a
+probability of `findings.ERROR`.
+"""
+
+from collections.abc import Callable
+
+from ..findings import Finding
+from ..subject import Subject
+from .claim import claim
+from .coupling import coupling
+from .divisor import divisor
+from .heads import noised_state
+from .noise import noise_law
+from .nonfinite import nonfinite
+from .own_model import own_model
+from .sampler import sampler_law
+from .sensitivity import sensitivity
+
+Certificate = Callable[[Subject], tuple[Finding, ...]]
+
+CERTIFICATES: dict[str, Certificate] = {
+    "claim": claim,
+    "sensitivity": sensitivity,
+    "nonfinite": nonfinite,
+    "divisor": divisor,
+    "coupling": coupling,
+    "heads": noised_state,
+    "noise": noise_law,
+    "sampler": sampler_law,
+    "model": own_model,
+}
+"""Name -> certificate, the quick ones first."""

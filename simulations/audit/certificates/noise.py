@@ -1,0 +1,171 @@
+"""The noise is what was claimed: Gaussian, of the claimed size, on every coordinate, fresh in every step.
+
+A merchant without a single row releases noise alone, so this sees nothing else.
+
+Notation: T steps, N coordinates; z is the release over the claimed standard deviation, shape (T, N).
+"""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import stats
+
+from client.private.grid import to_grid
+from shared_model.features import Batch
+from shared_model.schema import Regression
+
+from ..findings import ERROR, Finding
+from ..mechanism import release
+from ..subject import Subject
+from ..workload import WIDTH, Laboratory, Workload
+
+STEPS, COORDINATES = 64, 4096
+_PAIRED = 1024
+"""Coordinates that are compared with each other."""
+
+Floats = NDArray[np.float64]
+
+
+def noise_law(subject: Subject) -> tuple[Finding, ...]:
+    """Return how releases of a merchant without rows are distributed."""
+    z, off_grid = _standardised(subject)
+    return (
+        _mean(z),
+        _scale(z),
+        _least_coordinate(z),
+        _shape(z),
+        _tails(z),
+        _steps(z),
+        _coordinates(z),
+        Finding(
+            name="noise.grid",
+            value=off_grid,
+            high=0.0,
+            says="Released numbers lie on the public grid (share that does not).",
+        ),
+    )
+
+
+def _standardised(subject: Subject) -> tuple[Floats, float]:
+    plan = subject.step
+    model = Laboratory(subject.groups, COORDINATES // len(plan.groups))
+    rows, generator = nobody(subject.groups), subject.generator("noise")
+    scale = {group.name: group.noise_std for group in plan.groups}
+    steps, off_grid, numbers = [], 0, 0
+    for _ in range(STEPS):
+        sums = release(subject.mechanism, model, rows, subject.federation, plan, generator)
+        std = {name: scale[name.split(".")[1]] for name in sums}
+        steps.append(torch.cat([(value / std[name]).flatten() for name, value in sums.items()]))
+        unit = plan.learning_rate / plan.divisor
+        off_grid += sum(int((to_grid(p, std[n] * unit) != p).sum()) for n, p in model.named_parameters())
+        numbers += steps[-1].numel()
+    return torch.stack(steps).double().numpy(), off_grid / numbers
+
+
+def nobody(groups: list[str]) -> Workload:
+    """Return the rows of a merchant that has none."""
+    none = torch.zeros(0)
+    return Workload(
+        tasks={group: Regression(kind="regression") for group in groups},
+        everything=Batch(
+            numeric=torch.zeros(0, WIDTH),
+            ids={"canary": torch.zeros(0, 1, dtype=torch.long)},
+            labels=dict.fromkeys(groups, none),
+        ),
+        unit=none.long(),
+        units=0,
+        weight=none,
+    )
+
+
+def _mean(z: Floats) -> Finding:
+    score = float(z.mean()) * z.size**0.5
+    bound = float(stats.norm.isf(ERROR / 2))
+    return Finding(
+        name="noise.mean",
+        value=score,
+        low=-bound,
+        high=bound,
+        p_value=float(2 * stats.norm.sf(abs(score))),
+        says="Mean of the noise, in standard errors.",
+    )
+
+
+def _scale(z: Floats) -> Finding:
+    total = float((z**2).sum())
+    low, high = (float(stats.chi2.ppf(p, z.size)) for p in (ERROR / 2, 1 - ERROR / 2))
+    tail = min(float(stats.chi2.cdf(total, z.size)), float(stats.chi2.sf(total, z.size)))
+    return Finding(
+        name="noise.scale",
+        value=(total / z.size) ** 0.5,
+        low=(low / z.size) ** 0.5,
+        high=(high / z.size) ** 0.5,
+        p_value=min(1.0, 2 * tail),
+        says="Standard deviation of the noise over the claimed one.",
+    )
+
+
+def _least_coordinate(z: Floats) -> Finding:
+    steps, coordinates = z.shape
+    least = float((z**2).sum(0).min())
+    return Finding(
+        name="noise.coordinates",
+        value=(least / steps) ** 0.5,
+        low=float(stats.chi2.ppf(ERROR / coordinates, steps) / steps) ** 0.5,
+        p_value=min(1.0, coordinates * float(stats.chi2.cdf(least, steps))),
+        says="Standard deviation on the coordinate with the least noise, over the claimed one.",
+    )
+
+
+def _shape(z: Floats) -> Finding:
+    found = stats.kstest(z.ravel(), "norm", method="asymp")
+    return Finding(
+        name="noise.gaussian",
+        value=float(found.statistic),
+        high=float(stats.kstwobign.isf(ERROR)) / z.size**0.5,
+        p_value=float(found.pvalue),
+        says="Largest distance between the distribution of the noise and the Gaussian one.",
+    )
+
+
+def _tails(z: Floats) -> Finding:
+    # The fourth moment of a standard normal is 3, its variance 105 - 9 = 96.
+    score = float((z**4).mean() - 3) * (z.size / 96) ** 0.5
+    bound = float(stats.norm.isf(ERROR / 2))
+    return Finding(
+        name="noise.tails",
+        value=score,
+        low=-bound,
+        high=bound,
+        p_value=float(2 * stats.norm.sf(abs(score))),
+        says="Fourth moment of the noise against a Gaussian's, in standard errors.",
+    )
+
+
+def _steps(z: Floats) -> Finding:
+    return _correlation("noise.steps", z, "Largest correlation between the noise of two steps.")
+
+
+def _coordinates(z: Floats) -> Finding:
+    chosen = z[:, np.linspace(0, z.shape[1] - 1, _PAIRED).astype(int)]
+    says = "Largest correlation between the noise on two coordinates."
+    return _correlation("noise.pairs", chosen.T, says)
+
+
+def _correlation(name: str, rows: Floats, says: str) -> Finding:
+    """Compare all pairs of rows; the correlation of n pairs of normals is a t statistic."""
+    count, length = rows.shape
+    unit = rows - rows.mean(1, keepdims=True)
+    unit /= np.linalg.norm(unit, axis=1, keepdims=True).clip(1e-300)
+    found = unit @ unit.T
+    largest = float(np.abs(found[np.triu_indices(count, 1)]).max())
+    pairs = count * (count - 1) / 2
+    t = float(stats.t.isf(ERROR / 2 / pairs, length - 2))
+    seen = largest * ((length - 2) / max(1 - largest**2, 1e-300)) ** 0.5
+    return Finding(
+        name=name,
+        value=largest,
+        high=t / (length - 2 + t**2) ** 0.5,
+        p_value=min(1.0, 2 * pairs * float(stats.t.sf(seen, length - 2))),
+        says=says,
+    )

@@ -1,0 +1,96 @@
+"""Certify the mechanism that a contract would run: every certificate and every bound."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from shared_model import schema
+from shared_model.privacy.plan import plan_of
+
+from .bounds import STEP_CONFIDENCE, bounds, watched
+from .certificates import CERTIFICATES
+from .estimators import separation
+from .findings import Finding
+from .mutants import MUTANTS
+from .questions import about_mechanism
+from .reference import reference
+from .report import Report, Section, constants, curve, environment
+from .subject import Subject
+
+Progress = Callable[[str], None]
+"""Called with the name of what begins."""
+
+
+def certify(
+    federation: schema.Federation,
+    tiers: list[str],
+    *,
+    seed: int,
+    command: str,
+    with_mutants: bool,
+    progress: Progress,
+) -> Report:
+    """Return the audit of a contract.
+
+    Args:
+        federation: The contract.
+        tiers: Which of its tiers.
+        seed: Of all that the audit draws.
+        command: That repeats it.
+        with_mutants: Show that the same certificates catch every broken mechanism.
+        progress: Told of every step.
+
+    Raises:
+        ConfigError: The contract has no `[privacy]` table or no such tier.
+    """
+    sections = tuple(section(federation, tier, seed=seed, progress=progress) for tier in tiers)
+    return Report(
+        kind="certify",
+        name=federation.federation.name,
+        fingerprint=federation.fingerprint,
+        command=command,
+        seed=seed,
+        sections=sections,
+        questions=about_mechanism(federation, sections),
+        mutants=hunted(seed, progress) if with_mutants else {},
+        environment=environment(),
+    )
+
+
+def section(federation: schema.Federation, tier: str, *, seed: int, progress: Progress) -> Section:
+    """Return what was found about the merchants of one tier."""
+    subject = Subject(federation=federation, plan=plan_of(federation, tier), seed=seed)
+    findings: list[Finding] = []
+    for name, certificate in CERTIFICATES.items():
+        progress(f"{tier}: {name}")
+        findings.extend(certificate(subject))
+    progress(f"{tier}: canaries")
+    return Section(
+        title=f"Merchants of tier {tier}",
+        claim=constants(subject.plan),
+        epsilon=subject.plan.epsilon,
+        delta=subject.plan.delta,
+        curve=curve(subject.plan.events()),
+        findings=tuple(findings),
+        bounds=tuple(bounds(subject)),
+    )
+
+
+def hunted(seed: int, progress: Progress) -> dict[str, tuple[str, ...]]:
+    """Return for every mutant what refutes it, under the reference contract."""
+    honest = reference(seed=seed)
+    found = {}
+    for name, mutant in MUTANTS.items():
+        progress(f"mutant: {name}")
+        found[name] = tuple(against(replace(honest, mechanism=mutant())))
+    return found
+
+
+def against(subject: Subject) -> Iterator[str]:
+    """Yield the name of everything that speaks against a mechanism: certificates, then the step audit."""
+    for name, certificate in CERTIFICATES.items():
+        if name != "claim":  # it looks at the plan, not at what runs
+            yield from (finding.name for finding in certificate(subject) if finding.verdict == "refuted")
+    seen = watched(subject)
+    found = separation(seen.scores, seen.entered, confidence=STEP_CONFIDENCE)
+    if found.ratio_low * subject.plan.noise_multiplier > 1:
+        yield f"step audit ({found.ratio * subject.plan.noise_multiplier:.3g} times the claim)"

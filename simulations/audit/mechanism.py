@@ -1,0 +1,108 @@
+"""One private round taken apart, so that each part can be watched, and replaced by a broken one.
+
+The audit runs `client.private.training.train_private` itself, not a model of it. `Mechanism` names the parts
+that it is made of; inside `release` the parts named there stand in the places of the real ones. So a mutant
+differs from what merchants run in exactly one function.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from client.private import training
+from client.private.clipping import Group
+from client.private.engines import Engine, engine
+from client.private.grid import to_grid
+from client.private.noise import Noise, SeededNoise
+from client.private.sampling import poisson
+from shared_model import schema
+from shared_model.heads import Losses, row_losses
+from shared_model.parameters import load, take
+from shared_model.privacy.plan import Plan
+
+from .workload import Workload
+
+
+def _as_planned(plan: Plan, units: int) -> Plan:
+    return plan
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mechanism:
+    """The parts of a private round; as they are here, those that merchants run.
+
+    Attributes:
+        poisson: Who takes part in a step.
+        clip_groups: Which parameters are clipped together, to what norm, with how much noise.
+        engine: Clips, sums, adds noise, steps.
+        row_losses: The loss of every row.
+        to_grid: The public grid that a release is rounded to.
+        noise: Where noise and coins come from, for one round, given the audit's generator.
+        plan: The public constants, given those of the contract and the number of units, which an honest
+            mechanism does not look at.
+    """
+
+    poisson: Callable[[int, float, Noise], Tensor] = poisson
+    clip_groups: Callable[[Plan, Sequence[str]], tuple[Group, ...]] = training.clip_groups
+    engine: Callable[..., Engine] = engine
+    row_losses: Callable[[schema.Task, Tensor, Tensor], Losses] = row_losses
+    to_grid: Callable[[Tensor, float], Tensor] = to_grid
+    noise: Callable[[torch.Generator], Noise] = SeededNoise
+    plan: Callable[[Plan, int], Plan] = _as_planned
+
+    @contextmanager
+    def in_place(self) -> Iterator[None]:
+        """Put the parts where `train_private` looks for them; afterwards the real ones stand there again."""
+        names = [field.name for field in fields(self) if hasattr(training, field.name)]
+        real = {name: getattr(training, name) for name in names}
+        try:
+            _put({name: getattr(self, name) for name in names})
+            yield
+        finally:
+            _put(real)
+
+
+HONEST = Mechanism()
+"""What merchants run."""
+
+
+def release(
+    mechanism: Mechanism,
+    model: nn.Module,
+    rows: Workload,
+    federation: schema.Federation,
+    plan: Plan,
+    generator: torch.Generator,
+    *,
+    start: Mapping[str, Tensor] | None = None,
+) -> dict[str, Tensor]:
+    """Return what one round of `plan` releases: for every parameter the sum that its change stands for.
+
+    For a plan of one step this is the noisy clipped sum itself.
+
+    Args:
+        mechanism: Its parts.
+        model: Set to `start` first, and holds the result of the round afterwards.
+        rows: Of the merchant.
+        federation: The contract.
+        plan: Its constants.
+        generator: Of noise and coins.
+        start: What the round begins with; None: zeros.
+    """
+    names = [name for name, _ in model.named_parameters()]
+    begun = start or {name: torch.zeros_like(value) for name, value in take(model, names).items()}
+    load(model, begun)
+    used = mechanism.plan(plan, rows.units)
+    with mechanism.in_place():
+        training.train_private(model, rows, federation, used, mechanism.noise(generator))  # type: ignore[arg-type]
+    scale = plan.divisor / plan.learning_rate
+    return {name: (begun[name] - value) * scale for name, value in take(model, names).items()}
+
+
+def _put(parts: dict[str, Any]) -> None:
+    for name, part in parts.items():
+        setattr(training, name, part)

@@ -1,0 +1,124 @@
+"""An audit as one self-contained HTML page: inline styles and SVG, no scripts, nothing fetched."""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+from server.reporting.style import svg
+from shared_model import files
+
+from . import plots
+from .findings import Finding
+from .report import Report, Section
+from .template import PAGE
+
+
+def write(path: Path, report: Report, *, key: str, made: datetime) -> None:
+    """Replace the file at `path` by the page of `report`, wholly or not at all."""
+    files.write(path, page(report, key=key, made=made).encode())
+
+
+def page(report: Report, *, key: str, made: datetime) -> str:
+    """Return the page of `report`; the same report gives the same page.
+
+    Args:
+        report: What was found.
+        key: Public key of the signature beside the page.
+        made: When.
+
+    Guarantees:
+        Names from the contract are escaped; the page loads nothing and runs nothing
+        (`tests/simulations/audit/test_page.py`).
+    """
+    return (
+        _environment()
+        .from_string(PAGE)
+        .render(
+            report=report,
+            key=key,
+            made=f"{made:%Y-%m-%d %H:%M}",
+            answer=answer(report),
+            constants={s.title: list(_flat(s.claim)) for s in report.sections},
+            versions={n: v for n, v in report.environment.items() if not n.endswith(".py")},
+            figures=[(_inline(figure, name, guide), guide) for name, figure, guide in _figures(report)],
+        )
+    )
+
+
+def answer(report: Report) -> str:
+    """Return the verdict in a sentence or two."""
+    if report.verdict == "holds":
+        teeth = (
+            f" The same checks caught all {len(report.mutants)} broken mechanisms." if report.mutants else ""
+        )
+        return f"Nothing that was found speaks against the claim.{teeth}"
+    against = [f"{s.title}: {', '.join(s.refuted)}" for s in report.sections if s.refuted]
+    blind = [f"not caught: {', '.join(report.survivors)}"] if report.survivors else []
+    return f"Refuted. {'; '.join([*against, *blind])}."
+
+
+def _environment() -> Environment:
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    environment.filters |= {"number": number, "bounds": _bounds, "shown": shown}
+    return environment
+
+
+def number(value: float | None) -> str:
+    """Return a statistic as text.
+
+    >>> number(0.99994), number(2.5e-05), number(None)
+    ('0.9999', '2.5e-05', '\N{EN DASH}')
+    """
+    return "\N{EN DASH}" if value is None else f"{value:.4g}"
+
+
+def shown(finding: Finding) -> str:
+    """Return the value of a finding: to the last digit where it is exact."""
+    return f"{finding.value:.8g}" if finding.p_value is None else number(finding.value)
+
+
+def _bounds(finding: Finding) -> str:
+    low, high = finding.low, finding.high
+    if low is None:
+        return f"at most {high:.7g}"
+    return f"at least {low:.4g}" if high is None else f"{low:.4g} to {high:.4g}"
+
+
+def _flat(claim: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for name, value in claim.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name} ")
+        elif isinstance(value, tuple | list) and value and isinstance(value[0], Mapping):
+            for item in value:
+                yield from _flat({k: v for k, v in item.items() if k != "name"}, f"{item['name']}: ")
+        elif value is not None:
+            text = f"{value:.6g}" if isinstance(value, float) else str(value)
+            yield f"{prefix}{name}".replace("_", " "), text
+
+
+def _figures(report: Report) -> Iterator[tuple[str, Figure, str]]:
+    bounded: list[Section] = [s for s in report.sections if s.bounds]
+    if bounded:
+        yield "bounds", plots.claims_and_bounds(bounded), _GUIDES["bounds"]
+    drawn = [s for s in report.sections if s.curve is not None][:_MOST_CURVES]
+    if drawn:
+        yield "curves", plots.curves(drawn), _GUIDES["curves"]
+
+
+def _inline(figure: Figure, name: str, label: str) -> Markup:
+    drawn = svg(figure, name)
+    return Markup(drawn.replace("<svg ", Markup('<svg role="img" aria-label="{}" ').format(label), 1))
+
+
+_MOST_CURVES = 9
+
+_GUIDES = {
+    "bounds": "A bar that reaches beyond its line refutes the claim. The step audit sees every step and "
+    "should come close to the line; audits from one run see less, and assume less.",
+    "curves": "Epsilon and delta are one curve, of which a contract names one point (the diamond).",
+}

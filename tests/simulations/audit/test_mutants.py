@@ -1,0 +1,20 @@
+from dataclasses import replace
+
+import pytest
+
+from simulations.audit.certify import against
+from simulations.audit.mutants import MUTANTS
+from simulations.audit.reference import reference
+
+
+@pytest.mark.parametrize("mutant", MUTANTS.values(), ids=list(MUTANTS))
+def test_a_broken_mechanism_is_caught(mutant):
+    assert next(against(replace(reference(), mechanism=mutant())), None)
+
+
+def test_the_honest_mechanism_is_not():
+    assert list(against(reference())) == []
+
+
+def test_there_are_at_least_the_fourteen_that_were_asked_for():
+    assert len(MUTANTS) >= 14
