@@ -28,7 +28,7 @@ class Curve:
     """Delta as a function of epsilon, on a grid; both shapes (N,).
 
     Guarantee: between two points of the grid the larger delta stands, so the curve never promises more than
-    the mechanism does (`tests/simulations/audit/test_curves.py`).
+    the mechanism does (`tests/simulations/audit/estimators/test_curves.py`).
     """
 
     epsilons: Floats
