@@ -1,12 +1,13 @@
 """A journal only grows, survives being cut short, and shows when it was changed."""
 
+import os
 import resource
 from pathlib import Path
 
 import pytest
 
 from shared_model.errors import StateError
-from shared_model.journal import Journal, read
+from shared_model.journal import Journal, read, read_chain
 
 
 def written(path: Path) -> Path:
@@ -79,3 +80,46 @@ def test_the_head_tells_two_histories_apart(tmp_path: Path) -> None:
         a.append("opened", round=1)
         b.append("opened", round=2)
         assert a.head != b.head
+
+
+def test_an_exclusive_journal_has_one_writer_and_lets_the_next_one_in(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    with Journal(path, exclusive=True), pytest.raises(StateError, match="being written by another process"):
+        Journal(path, exclusive=True)
+    with Journal(path, exclusive=True) as journal:
+        journal.append("opened", round=1)
+
+
+def test_a_line_of_which_only_the_end_reached_the_disk_is_dropped(tmp_path: Path) -> None:
+    path = written(tmp_path / "journal.jsonl")
+    path.write_bytes(path.read_bytes() + b"\0" * 40 + b'"round": 2}\n')
+    assert [line["event"] for line in read(path)] == ["opened", "closed"]
+
+
+def test_zeros_before_the_last_line_are_no_torn_line(tmp_path: Path) -> None:
+    path = written(tmp_path / "journal.jsonl")
+    path.write_bytes(b"\0" * 8 + path.read_bytes())
+    with pytest.raises(StateError, match="line 1 does not follow"):
+        read(path)
+
+
+def test_the_chain_shows_the_head_after_every_line(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    with Journal(path) as journal:
+        journal.append("opened", round=1)
+        first = journal.head
+        journal.append("closed", round=1)
+        assert read_chain(path) == [
+            (first, {"event": "opened", "round": 1}),
+            (journal.head, {"event": "closed", "round": 1}),
+        ]
+
+
+def test_the_name_of_a_durable_journal_is_flushed_before_its_first_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[str] = []
+    monkeypatch.setattr(os, "fsync", lambda handle: flushed.append(os.readlink(f"/proc/self/fd/{handle}")))
+    path = tmp_path.resolve() / "made" / "journal.jsonl"
+    Journal(path, durable=True).close()
+    assert flushed[:2] == [str(path.parent), str(tmp_path.resolve())]
