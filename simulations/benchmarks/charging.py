@@ -1,10 +1,12 @@
-"""A process that charges a ledger until it is killed, and says what the disk has. Run as a script.
+"""Processes that charge a ledger until they are killed, and say what the disk has. Run as a script.
 
-It writes to its standard output, unbuffered, one line each:
-    * `ready`, before the ledger is opened;
+The script imports once and then forks: for every number on its standard input a process that charges the
+rounds from that number on. To standard output goes, unbuffered, a line each:
+    * `ready PID`, before the process opens the ledger;
     * `folder PATH`, when that folder was flushed;
     * `file SIZE`, when so many bytes of the ledger were flushed; SIZE was taken before the flush began;
-    * `charged N`, when the charge of round N was acknowledged.
+    * `charged N`, when the charge of round N was acknowledged;
+    * `over`, when the process was killed.
 """
 
 import os
@@ -33,9 +35,17 @@ def charge(number: int) -> Charge:
     )
 
 
-def main(path: Path, first: int, *, durable: bool) -> None:
-    """Charge the rounds from `first` on, for ever."""
-    _tell("ready")
+def main(path: Path, *, durable: bool) -> None:
+    """Fork a process for every number on the standard input, one after the other."""
+    for line in sys.stdin:
+        if not (child := os.fork()):
+            _charge_for_ever(path, int(line), durable=durable)
+        os.waitpid(child, 0)
+        _tell("over")
+
+
+def _charge_for_ever(path: Path, first: int, *, durable: bool) -> None:
+    _tell(f"ready {os.getpid()}")
     os.fsync = _telling(os.fsync)  # type: ignore[assignment]
     limits = (Limit(8.0, 1e-6, FINGERPRINT), Limit(8.0, 1e-6))
     with Ledger(path, durable=durable) as ledger:
@@ -61,4 +71,4 @@ def _tell(line: str) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), durable=sys.argv[3] == "durable")
+    main(Path(sys.argv[1]), durable=sys.argv[2] == "durable")

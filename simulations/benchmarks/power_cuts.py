@@ -14,9 +14,12 @@ is written again next to it.
 
 import os
 import random
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,13 +66,14 @@ def cut_power(
     acknowledged: set[int] = set()
     lost: set[int] = set()
     disk, torn = _Disk(), 0
-    for _ in range(kills):
-        first = max(acknowledged, default=0) + 1
-        lines = _killed(path, first, rng.uniform(0, longest_seconds), durable=durable)
-        disk.listen(path, lines)
-        torn += disk.cut(path, rng)
-        acknowledged |= {int(line.split()[1]) for line in lines if line.startswith("charged ")}
-        lost |= acknowledged - {charge.round for charge in read_charges(path)}
+    with _charging(path, durable=durable) as source:
+        for _ in range(kills):
+            first = max(acknowledged, default=0) + 1
+            lines = _killed(source, first, rng.uniform(0, longest_seconds))
+            disk.listen(path, lines)
+            torn += disk.cut(path, rng)
+            acknowledged |= {int(line.split()[1]) for line in lines if line.startswith("charged ")}
+            lost |= acknowledged - {charge.round for charge in read_charges(path)}
     return Outcome(kills=kills, acknowledged=len(acknowledged), lost=len(lost), torn=torn)
 
 
@@ -82,7 +86,7 @@ class _Disk:
 
     def listen(self, path: Path, lines: list[str]) -> None:
         """Learn from what a process said."""
-        self.named = self.named or f"folder {path.parent}" in lines
+        self.named = self.named or f"folder {path.parent}\n" in lines
         sizes = [int(line.split()[1]) for line in lines if line.startswith("file ")]
         self.flushed = max([self.flushed, *sizes])
 
@@ -98,17 +102,27 @@ class _Disk:
         return len(survived) > self.flushed and survived != content
 
 
-def _killed(path: Path, first: int, seconds: float, *, durable: bool) -> list[str]:
-    """Start a process that charges, kill it so many seconds after it was ready, and return what it said."""
-    command = [sys.executable, charging.__file__, str(path), str(first), "durable" if durable else "careless"]
-    root = str(Path(__file__).resolve().parents[2])
-    with subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": root}) as process:
-        assert process.stdout is not None
-        process.stdout.readline()
-        time.sleep(seconds)
-        process.kill()
-        said = process.stdout.read().decode()
-    return said.splitlines()
+@contextmanager
+def _charging(path: Path, *, durable: bool) -> Iterator["subprocess.Popen[str]"]:
+    """Start the script that starts the processes, and end it."""
+    command = [sys.executable, charging.__file__, str(path), "durable" if durable else "careless"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment) as source:
+        yield source
+        source.communicate()
+
+
+def _killed(source: "subprocess.Popen[str]", first: int, seconds: float) -> list[str]:
+    """Have a process charge, kill it so many seconds after it was ready, and return what it said."""
+    if source.stdin is None or source.stdout is None:
+        raise TypeError("Expected a process with pipes.")
+    source.stdin.write(f"{first}\n")
+    source.stdin.flush()
+    _, process = source.stdout.readline().split()
+    time.sleep(seconds)
+    os.kill(int(process), signal.SIGKILL)
+    return list(iter(source.stdout.readline, "over\n"))
 
 
 def _partly(rest: bytes, offset: int, rng: random.Random) -> bytes:
