@@ -57,7 +57,7 @@ def cut_power(
         kills: So many processes.
         rng: Says when they die and what the disk has of what was not flushed.
         longest_seconds: From a process's being ready to its death, at most. In the default it opens the
-            ledger and charges ten times or more.
+            ledger and charges a few times.
         durable: Given to the ledger; False shows that the model finds what is lost.
 
     Raises:
