@@ -1,14 +1,14 @@
 """One shopper removed, with everything derived from it: how far does what would be released move?
 
-The whole way is taken, from two exports to the sums of one step without noise. The noise is calibrated to the
-distances that are claimed here, so these tests are what the privacy of shoppers rests on. That they can fail
-is shown on the exact rows, which are not private and miss the bound by far.
+The whole way is taken, from two exports to what a round would release but for the noise. The noise is
+calibrated to the distances that are claimed here, so these tests are what the privacy of shoppers rests on.
+That they can fail is shown on the exact rows, which are not private and miss the bound by far.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,21 +17,23 @@ from torch import Tensor
 
 from client.data.blocks import SENSITIVITY, SERIES
 from client.data.dataset import Dataset, prepare
+from client.data.examples import PrivateExamples
 from client.data.private_rows import private_rows
 from client.data.statistics import Statistics, exact_statistics
-from client.private.clipping import TOLERANCE, Group
-from client.private.engines import engine
 from client.private.noise import SeededNoise
-from client.training import trained_parameters
+from client.private.training import train_private
 from shared_model.features import Batch
-from shared_model.heads import row_losses
-from shared_model.model import MultiTaskModel, build
-from shared_model.schema import Federation, Task
+from shared_model.model import build
+from shared_model.parameters import take
+from shared_model.privacy.plan import JOINT, GroupPlan, Plan, plan_of
+from shared_model.schema import Federation
 from tests.client.data.markets import Market, Table, collector, market, pioneer, table
 from tests.client.exports import SPLIT, contract, loaded
 
 C = 0.2
 """So small that most units are clipped: then even a slight change of another unit's rows moves the sum."""
+TOLERANCE = 1e-4
+"""Released parameters are of type float32, and so is their change, which is up to 100 C."""
 NUMBERS = {
     name: {"kind": "numeric", "transform": "signed_log1p"}
     for name in (
@@ -57,13 +59,21 @@ OF_SHOPPERS = {
 }
 OF_ITEMS = {"units": {"kind": "regression", "library": "units", "transform": "log1p", "horizon_days": 14}}
 BY_RECORD = {name: task for name, task in OF_SHOPPERS.items() if name != "again"}
-SEEDS = (0, 1)
 OF_TABLE = contract(
     {name: NUMBERS[name] for name in ("price", "trailing_orders_28d")},
     {"bought": {"kind": "binary"}},
     federation={"name": "test", "rounds": 1, "full_batch": True},
     privacy={"epsilon": 8.0, "delta": 1e-6, "statistics": 0.1},
 )
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Threads cost more than they gain on sums as small as these."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def agreement(*, deep: bool = False, unit: str = "shopper") -> Federation:
@@ -77,82 +87,59 @@ def agreement(*, deep: bool = False, unit: str = "shopper") -> Federation:
     )
 
 
-# --- one step without noise ---------------------------------------------------------------------------
+# --- one round without noise --------------------------------------------------------------------------
 
 
-class View(Protocol):
-    """Training rows with their units: the private view, or the exact rows in its place."""
-
-    tasks: dict[str, Task]
-    units: int
-    unit: Tensor
-    weight: Tensor
-
-    def batch(self, rows: Tensor) -> Batch:
-        """See `PrivateRows.batch`."""
-
-
-@dataclass
 class Exact:
     """The rows that serve, as if they were private: what a naive pipeline would train on."""
 
-    dataset: Dataset
-
-    def __post_init__(self) -> None:
-        self.tasks = dict(self.dataset.tasks)
-        self.rows = self.dataset.rows("train")
-        _, owner, count = np.unique(
-            self.dataset.unit[self.rows.numpy()], return_inverse=True, return_counts=True
-        )
-        items = self.dataset.kind[self.rows.numpy()] == self.dataset.kinds.index("item_window")
+    def __init__(self, dataset: Dataset) -> None:
+        self._dataset, self._rows = dataset, dataset.rows("train")
+        _, owner, count = np.unique(dataset.unit[self._rows.numpy()], return_inverse=True, return_counts=True)
+        items = dataset.kind[self._rows.numpy()] == dataset.kinds.index("item_window")
+        self.tasks = dataset.tasks
         self.unit, self.units = torch.from_numpy(owner), len(count)
         self.weight = torch.from_numpy(np.where(items, 1 / count[owner], 1.0)).float()
 
-    def batch(self, rows: Tensor) -> Batch:
-        return self.dataset.batch(self.rows[rows])
+    def batch(self, rows: Tensor, tasks: Iterable[str] | None = None) -> Batch:
+        return self._dataset.batch(self._rows[rows], tasks)
+
+    def rows_of_units(self, drawn: Tensor) -> Tensor:
+        return torch.isin(self.unit, drawn).nonzero().squeeze(1)
 
 
-def sums(view: View, federation: Federation) -> dict[str, Tensor]:
-    """Every clip group's sum over all units of clipped gradients, at some parameters that nobody trained."""
-    model = build(federation, generator=torch.Generator().manual_seed(0)).double()
+def sums(rows: PrivateExamples, federation: Federation) -> dict[str, Tensor]:
+    """What a round would release but for the noise, at some parameters that nobody trained.
+
+    With K, B and the learning rate at 1 that is each clip group's sum over all units of clipped gradients.
+    """
+    model = build(federation, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
-    names = trained_parameters(model, list(view.tasks), federation.local)
-    before = {name: p.detach().clone() for name, p in model.named_parameters()}
-    groups = clip_groups(federation, names, list(view.tasks))
-    machine = engine(
-        "bookkeeping", model, groups, learning_rate=1.0, divisor=1.0, noise=SeededNoise(torch.Generator())
-    )
-    batch = view.batch(torch.arange(len(view.unit))).to("cpu", torch.float64)
-    machine.step(lambda: losses(model, view, batch), view.unit, view.units)
-    after = dict(model.named_parameters())
+    before = take(model, model.shared_parameters())
+    train_private(model, rows, federation, plan(federation), SeededNoise(torch.Generator()))
+    moved = {name: before[name] - now for name, now in take(model, model.shared_parameters()).items()}
     return {
-        group.name: torch.cat([(before[n] - after[n]).detach().flatten() for n in group.parameters])
-        for group in groups
+        group: torch.cat([moved[n].flatten() for n in moved if n.startswith(prefix)])
+        for group, prefix in prefixes(federation).items()
     }
 
 
-def clip_groups(federation: Federation, names: list[str], tasks: list[str]) -> list[Group]:
-    """One group a task with a wide bottom, otherwise a single one."""
-    if federation.bottom.architecture != "wide":
-        return [Group(name="joint", parameters=tuple(names), clipping_norm=C, noise_std=0.0)]
-    return [
-        Group(
-            name=task,
-            parameters=tuple(n for n in names if n.startswith(f"heads.{task}.")),
-            clipping_norm=C,
-            noise_std=0.0,
-        )
-        for task in tasks
+def prefixes(federation: Federation) -> dict[str, str]:
+    """Clip group -> how its parameters begin: one group a task with a wide bottom, otherwise a single one."""
+    wide = federation.bottom.architecture == "wide"
+    return {task: f"heads.{task}." for task in federation.tasks} if wide else {JOINT: ""}
+
+
+def plan(federation: Federation) -> Plan:
+    """The contract's plan with other constants and without noise."""
+    without = [
+        GroupPlan(name=name, clipping_norm=C, sensitivity=C, noise_multiplier=0.0)
+        for name in prefixes(federation)
     ]
-
-
-def losses(model: MultiTaskModel, view: View, batch: Batch) -> Tensor:
-    logits = model(batch, view.tasks)
-    return view.weight * sum(
-        row_losses(task, logits[name], batch.labels[name]).value for name, task in view.tasks.items()
-    )
+    agreed = plan_of(federation, "any")
+    return replace(agreed, groups=tuple(without), divisor=1.0, learning_rate=1.0, steps=1, telemetry=None)
 
 
 # --- with everybody, and with one fewer ---------------------------------------------------------------
@@ -183,10 +170,7 @@ def largest(
     told = known(path, federation)
     whole = path_to_sums(path, federation, told)
     others = [path_to_sums(m.write(folder / f"{n}"), federation, told) for n, m in enumerate(fewer)]
-    return {
-        name: max(float((whole[name] - other.get(name, 0.0)).norm()) for other in others) / C
-        for name in whole
-    }
+    return {name: max(float((whole[name] - other[name]).norm()) for other in others) / C for name in whole}
 
 
 def one_shopper_fewer(made: Market) -> list[Market]:
@@ -197,9 +181,8 @@ def one_record_fewer(made: Market) -> list[Market]:
     return [made.without_record(*record) for record in made.records()]
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-def test_without_one_shopper_a_sum_moves_by_at_most_its_sensitivity(tmp_path: Path, seed: int) -> None:
-    made = market(seed)
+def test_without_one_shopper_a_sum_moves_by_at_most_its_sensitivity(tmp_path: Path) -> None:
+    made = market(0)
     found = largest(tmp_path, made, one_shopper_fewer(made), agreement())
     units = found.pop("units")
     assert max(found.values()) <= 1 + TOLERANCE
@@ -207,19 +190,17 @@ def test_without_one_shopper_a_sum_moves_by_at_most_its_sensitivity(tmp_path: Pa
     assert 0.1 < units <= 2 * (1 + TOLERANCE)
 
 
-@pytest.mark.parametrize("seed", SEEDS[1:])
-def test_one_clip_over_all_tasks_and_tables_moves_by_at_most_one_norm(tmp_path: Path, seed: int) -> None:
-    made = market(seed)
+def test_one_clip_over_all_tasks_and_tables_moves_by_at_most_one_norm(tmp_path: Path) -> None:
+    made = market(0)
     assert (
         0.5 < largest(tmp_path, made, one_shopper_fewer(made), agreement(deep=True))["joint"] <= 1 + TOLERANCE
     )
 
 
-@pytest.mark.parametrize("seed", SEEDS[1:])
 def test_where_the_record_is_the_unit_one_record_moves_a_sum_by_at_most_one_norm(
-    tmp_path: Path, seed: int
+    tmp_path: Path,
 ) -> None:
-    made = market(seed)
+    made = market(0)
     found = largest(tmp_path, made, one_record_fewer(made), agreement(unit="record"))
     assert 0.5 < min(found.values()) <= max(found.values()) <= 1 + TOLERANCE
 
@@ -233,9 +214,8 @@ def test_without_one_shopper_of_a_ready_table_its_sum_moves_by_at_most_one_norm(
     assert 0.5 < largest(tmp_path, made, fewer, OF_TABLE)["bought"] <= 1 + TOLERANCE
 
 
-@pytest.mark.parametrize("seed", SEEDS[:1])
-def test_the_statistics_move_by_at_most_their_sensitivity(tmp_path: Path, seed: int) -> None:
-    made, federation = market(seed), agreement()
+def test_the_statistics_move_by_at_most_their_sensitivity(tmp_path: Path) -> None:
+    made, federation = market(0), agreement()
     whole = known(made.write(tmp_path / "all"), federation)
     fewer = [known(m.write(tmp_path / f"{n}"), federation) for n, m in enumerate(one_shopper_fewer(made))]
     moved = [
@@ -278,6 +258,8 @@ def test_the_exact_rows_of_items_miss_the_bound(tmp_path: Path) -> None:
 @pytest.mark.parametrize("seed", range(10, 40))
 def test_many_more_markets(tmp_path: Path, seed: int) -> None:
     made = market(seed)
-    found = largest(tmp_path, made, one_shopper_fewer(made), agreement())
+    found = largest(tmp_path / "wide", made, one_shopper_fewer(made), agreement())
+    joint = largest(tmp_path / "deep", made, one_shopper_fewer(made), agreement(deep=True))
+    records = largest(tmp_path / "records", made, one_record_fewer(made), agreement(unit="record"))
     assert found.pop("units") <= 2 * (1 + TOLERANCE)
-    assert max(found.values()) <= 1 + TOLERANCE
+    assert max([*found.values(), *joint.values(), *records.values()]) <= 1 + TOLERANCE

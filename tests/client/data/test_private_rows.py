@@ -1,5 +1,6 @@
 """The private view: whose rows are whose, how many of them count, and what they know."""
 
+import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from tests.client.exports import (
     dataset,
     loaded,
     order,
+    write_merchant,
     write_shop,
     write_table,
 )
@@ -328,3 +330,21 @@ def test_an_unchanged_shop_is_not_encoded_again(tmp_path: Path) -> None:
     before = first.stat().st_mtime_ns
     view(path, private())
     assert first.stat().st_mtime_ns == before
+
+
+def test_a_query_is_run_once_for_all_that_is_asked_of_the_private_view(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "shop.db") as database:
+        database.execute("create table sales (who text, price real, y integer)")
+        database.executemany("insert into sales values (?, ?, ?)", [(f"c{n}", n, n % 2) for n in range(60)])
+    database.close()
+    path = write_merchant(
+        tmp_path,
+        table={
+            "source": f"sqlite:///{tmp_path / 'shop.db'}", "query": "select * from sales",
+            "unit": "who", "labels": {"bought": "y"},
+        },
+    )  # fmt: skip
+    federation = private(BOUGHT, READY)
+    rows = view(path, federation)
+    (tmp_path / "shop.db").unlink()
+    assert shoppers_in_training(loaded(path, federation), federation) == rows.units
