@@ -134,7 +134,7 @@ class PrivateRounds:
 
     def _ledger(self, instruction: Instruction) -> Ledger:
         path = ledger_file(self._config.ledger, seed=self._seed, lineage=instruction.lineage)
-        return Ledger(path, durable=True)
+        return Ledger(path, durable=self._seed is None)
 
     def _noise(self, purpose: str, number: int) -> Noise:
         return SecureNoise() if self._seed is None else SeededNoise(self._stream(purpose, number))
