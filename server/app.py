@@ -18,7 +18,7 @@ from shared_model.journal import Journal
 from shared_model.processes import only_one
 from shared_model.schema import Federation, load_federation
 
-from . import checkpoint, coordinator, release
+from . import checkpoint, coordinator, heads, release
 from .config import RunConfig, RunSettings, parse_run_config
 from .enrolment import load_members
 from .questions import Sign, unsigned
@@ -27,6 +27,9 @@ from .streaming import StreamingGrid
 from .wire_record import recorded
 
 app = ServerApp()
+
+OnRound = Callable[[coordinator.RoundSummary], None]
+"""Is told of every completed round."""
 
 
 @app.main()
@@ -77,7 +80,8 @@ def _trained(grid: Grid, told: RunConfig, federation: Federation, settings: RunS
         roster=roster,
         task_of=model.task_of(federation),
         sign=sign,
-        on_round=paced(federation),
+        ledgers=heads.load(Path(told.ledgers)) if told.ledgers else None,
+        on_round=each(remembering(told), paced(federation)),
     )
     release.write(arrays, federation, settings, sign=sign)
     everybody = (
@@ -125,7 +129,27 @@ def signer(told: RunConfig, federation: Federation) -> Sign:
     return partial(signing.signed, key=signing.read_key(pem))
 
 
-def paced(federation: Federation) -> Callable[[coordinator.RoundSummary], None]:
+def each(*told: OnRound) -> OnRound:
+    """Return what tells all of `told`, in order."""
+
+    def tell(closed: coordinator.RoundSummary) -> None:
+        for one in told:
+            one(closed)
+
+    return tell
+
+
+def remembering(told: RunConfig) -> OnRound:
+    """Return what keeps the heads of merchants' ledgers for the next training."""
+
+    def keep(closed: coordinator.RoundSummary) -> None:
+        if told.ledgers and closed.ledgers:
+            heads.save(Path(told.ledgers), closed.ledgers, durable=told.durable)
+
+    return keep
+
+
+def paced(federation: Federation) -> OnRound:
     """Return what waits after a round until merchants accept the next one (`federation.pace_seconds`)."""
     pace = federation.federation.pace_seconds
 

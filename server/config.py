@@ -51,6 +51,8 @@ class RunConfig:
         signing_key: Path of the private key that belongs to the contract's `coordinator_key`; empty where the
             contract has none.
         doorman: Path of the socket of whoever holds the nodes' polls (`server.deployment`); empty for nobody.
+        ledgers: Path of the file that keeps heads of merchants' ledgers from one training to the next
+            (`server.heads`); empty to keep them within a training only.
         keep_checkpoints: See `RunSettings`.
         durable: See `RunSettings`.
         wait_members: So many members must be reachable before a round begins.
@@ -64,6 +66,7 @@ class RunConfig:
     seed: int = 0
     signing_key: str = ""
     doorman: str = ""
+    ledgers: str = ""
     keep_checkpoints: Annotated[int, Field(ge=1)] = 2
     durable: bool = True
     wait_members: Annotated[int, Field(ge=1)] = 1

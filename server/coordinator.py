@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -47,6 +47,7 @@ class RoundSummary:
         attempt: 1 where the first one reached the quorum.
         seconds: From the first question to the new arrays, checkpoint not included.
         arrays: The new shared arrays.
+        ledgers: Name -> head of its ledger, of every merchant whose head is known.
     """
 
     round: int
@@ -58,6 +59,7 @@ class RoundSummary:
     attempt: int
     seconds: float
     arrays: SharedArrays
+    ledgers: Mapping[str, str] = field(default_factory=dict)
 
 
 def train(
@@ -70,6 +72,7 @@ def train(
     task_of: Mapping[str, str],
     sign: Sign = unsigned,
     noise_of: NoiseOf = private_aggregation.secure,
+    ledgers: Mapping[str, str] | None = None,
     on_round: Callable[[RoundSummary], None] | None = None,
 ) -> SharedArrays:
     """Train the shared arrays for the contract's rounds; go on where an earlier call stopped.
@@ -88,6 +91,7 @@ def train(
         sign: Puts the coordinator's signature on an instruction.
         noise_of: Where the noise that protects merchants comes from (`[privacy.merchants]`); seeded in
             simulations only.
+        ledgers: Heads of merchants' ledgers that earlier trainings left (`server.heads`).
         on_round: Is told of every completed round, after its checkpoint.
 
     Returns:
@@ -109,6 +113,7 @@ def train(
     ):
         note = partial(_note, journal)
         progress = _begun(federation, initial, settings, note)
+        progress = replace(progress, ledgers={**(ledgers or {}), **progress.ledgers})
         strategy = FederatedStrategy(
             federation,
             progress,
@@ -228,6 +233,7 @@ def _closed(
         attempt=attempt,
         seconds=seconds,
         arrays=wire.rounded(strategy.progress.iterate),
+        ledgers=dict(strategy.progress.ledgers),
     )
 
 

@@ -114,6 +114,7 @@ def write_settings(market: Market, run: Run, *, seed: int, wait_members: int, wa
         "seed": seed,
         "signing-key": str(market.signing_key),
         "doorman": str(market.poke_socket) if market.settings.doorman else "",
+        "ledgers": str(market.ledgers),
         "wait-members": wait_members,
         "wait-seconds": float(wait_seconds),
     }

@@ -103,6 +103,11 @@ class Market:
         return self.folder / "members.toml"
 
     @property
+    def ledgers(self) -> Path:
+        """Heads of the members' privacy ledgers; absent before the first private round."""
+        return self.runs / "ledgers.json"
+
+    @property
     def public_keys(self) -> Path:
         """Folder of the members' public keys, `NAME.pub`."""
         return self.folder / "members"

@@ -22,6 +22,7 @@ from shared_model import declared, files
 from shared_model.errors import ConfigError, StateError
 from shared_model.schema import Federation, Role, load_federation
 
+from .. import heads
 from ..enrolment import Enrolled, Members
 from .market import Market
 
@@ -97,6 +98,7 @@ def withdraw(market: Market, name: str) -> None:
         raise StateError(f"{name} is not a member of {market.folder}. Members: {names}.")
     del known[name]
     _write(market, known)
+    heads.forget(market.ledgers, name)
     key = public_key_file(market, name)
     if key.exists():
         key.replace(_free(key.with_suffix(WITHDRAWN)))

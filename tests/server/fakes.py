@@ -106,6 +106,7 @@ def run(
     grid: InProcessGrid | None = None,
     initial: SharedArrays | None = None,
     on_round: Callable[[RoundSummary], None] | None = None,
+    ledgers: Mapping[str, str] | None = None,
     **settings: Any,
 ) -> SharedArrays:
     grid = grid or make_grid(behaviours)
@@ -116,6 +117,7 @@ def run(
         settings=settings_in(directory, **settings),
         roster=roster_of(grid),
         task_of={},
+        ledgers=ledgers,
         on_round=on_round,
     )
 

@@ -8,11 +8,12 @@ import pytest
 from flwr.app import ConfigRecord, Context, Message, RecordDict
 from typer.testing import CliRunner
 
-from server import cli
+from server import cli, heads
 from server.app import app, poke
 from server.coordinator import LOCK
 from server.release import RELEASED
-from shared_model import model, protocol, signing
+from server.wire_record import RECORD
+from shared_model import journal, model, protocol, signing
 from shared_model.errors import AggregationError, ConfigError, StateError
 from shared_model.files import read_tensors
 from shared_model.processes import only_one
@@ -42,8 +43,8 @@ def contract(tmp_path):
     return path
 
 
-def make_grid():
-    client = make_app({"alba": moves(1.0), "bruno": moves(3.0)})
+def make_grid(**changes):
+    client = make_app({"alba": moves(1.0, **changes), "bruno": moves(3.0, **changes)})
 
     @client.query()
     def _query(message, context):
@@ -185,6 +186,20 @@ def test_two_coordinators_do_not_work_on_one_run(contract, tmp_path):
     ):
         start(make_grid(), contract)
     assert not (tmp_path / "run" / "journal.jsonl").exists()
+
+
+def test_heads_of_ledgers_are_kept_for_the_next_training(contract, tmp_path):
+    private = CONTRACT.replace("rounds = 2", "rounds = 2\nfull_batch = true")
+    contract.write_text(f"{private}[privacy]\nepsilon = 8.0\ndelta = 1e-6\n")
+    start(make_grid(ledger="a" * 64), contract, ledgers=str(tmp_path / "ledgers.json"))
+    assert heads.load(tmp_path / "ledgers.json") == {"alba": "a" * 64, "bruno": "a" * 64}
+
+
+def test_every_reply_is_written_down_also_those_to_questions_who_somebody_is(contract):
+    start(make_grid(), contract)
+    lines = journal.read(contract.parent / "run" / RECORD)
+    assert [line["type"] for line in lines[:2]] == ["query", "query"]
+    assert [line["type"] for line in lines[-2:]] == ["train.adopt", "train.adopt"]
 
 
 def test_the_doorman_is_told_that_there_is_work(tmp_path):

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from server import heads
 from server.deployment import members
 from server.enrolment import load_members
 from shared_model.errors import ConfigError, StateError
@@ -122,6 +123,13 @@ def test_a_name_may_be_given_again_with_a_new_key_and_withdrawn_again(tmp_path: 
     members.withdraw(market, "acme")
     kept = sorted(path.name for path in market.public_keys.iterdir())
     assert kept == ["acme.withdrawn", "acme.withdrawn.2"]
+
+
+def test_the_head_of_a_withdrawn_members_ledger_is_forgotten(tmp_path: Path) -> None:
+    market = with_members(founded(tmp_path), "acme", "bravo")
+    heads.save(market.ledgers, {"acme": "1" * 64, "bravo": "2" * 64})
+    members.withdraw(market, "acme")
+    assert heads.load(market.ledgers) == {"bravo": "2" * 64}
 
 
 def test_when_the_last_one_leaves_nobody_is_enrolled(tmp_path: Path) -> None:
