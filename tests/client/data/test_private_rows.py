@@ -15,7 +15,7 @@ from client.data import meta
 from client.data.private_build import latest
 from client.data.private_checks import check_private_split, private_tasks
 from client.data.private_rows import PrivateRows, private_rows, shoppers_in_training
-from client.data.statistics import Statistics
+from client.data.statistics import Statistics, exact_statistics
 from shared_model.errors import ConfigError
 from shared_model.schema import Federation
 from tests.client.exports import (
@@ -169,6 +169,16 @@ def test_a_session_and_its_advertisements_are_one_unit(tmp_path: Path) -> None:
     rows = view(write_shop(tmp_path, [order(100)], events=events), private({**PURCHASE, **CLICK}))
     assert rows.kinds == ("session", "impression")
     assert sorted(len(of_unit(rows, unit)) for unit in range(rows.units)) == [1, 2]
+
+
+def test_a_shop_of_visits_alone_has_sessions_and_statistics_of_nothing(tmp_path: Path) -> None:
+    pl.DataFrame([event(0, "view", None)]).write_parquet(tmp_path / "events.parquet")
+    path = write_merchant(tmp_path, events={"source": "events.parquet"}, split=SPLIT)
+    federation = private({**LATE, **PURCHASE})
+    told = exact_statistics(loaded(path, federation), federation)
+    rows = view(path, federation, told)
+    assert (list(rows.tasks), rows.units, told.orders.sum()) == (["session_purchase"], 1, 0.0)
+    assert rows.batch(torch.arange(1)).numeric[0, 0].isnan()  # sessions have no trailing columns
 
 
 # --- records ------------------------------------------------------------------------------------------
