@@ -69,6 +69,23 @@ def certify(
 
 
 @app.command()
+def run(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Of a run, or a merchant's own folder.")],
+    contract: Annotated[
+        Path | None, typer.Option(help="The federation.toml; by default the nearest one above a ledger.")
+    ] = None,
+    out: Out = None,
+    key: Key = None,
+) -> None:
+    """Check the ledgers of a finished run and count again what they spent. Fails where they do not add up."""
+    from .finished import audit_run
+
+    with _progress() as progress:
+        report = audit_run(directory, contract, command=_command(), progress=progress)
+    _finish(report, out or directory / "audit", key)
+
+
+@app.command()
 def mutants(seed: Seed = 0) -> None:
     """Hunt broken mechanisms with the same checks; print what caught each. Fails where one survives."""
     from .certify import against, hunted

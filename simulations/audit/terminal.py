@@ -11,10 +11,22 @@ from .report import Report, Section
 
 
 def summary(report: Report) -> RenderableType:
-    """Return a table of bounds and refuted statistics per section, and the verdict."""
-    tables = [_table(section) for section in report.sections]
+    """Return bounds and refuted statistics per tier, or a line per ledger; and the verdict."""
+    tables = [_lines(report)] if report.kind == "run" else [_table(section) for section in report.sections]
     style = "green" if report.verdict == "holds" else "red"
     return Group(*tables, Text(answer(report), style=style))
+
+
+def _lines(report: Report) -> Table:
+    table = Table(title=Text(f"{report.name}: what was released"), title_justify="left")
+    for heading in ("audited", "charges", "epsilon spent", "of", "verdict"):
+        table.add_column(heading, justify="left" if heading in ("audited", "verdict") else "right")
+    for section in report.sections:
+        spent = section.claim.get("epsilon spent")
+        told = ("", "") if spent is None else (f"{spent:.4g}", f"{section.epsilon:g}")
+        verdict = Text(", ".join(section.refuted) or "holds", style="red" if section.refuted else "green")
+        table.add_row(Text(section.title), str(section.claim.get("charges", "")), *told, verdict)
+    return table
 
 
 def mutants_table(found: Mapping[str, tuple[str, ...]], honest: Sequence[str]) -> RenderableType:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from . import deployment, encoding, ledger, overhead
+from . import audit, deployment, encoding, ledger, overhead
 from .report import Result
 
 BENCHMARKS: dict[str, Callable[[], list[Result]]] = {
@@ -10,5 +10,6 @@ BENCHMARKS: dict[str, Callable[[], list[Result]]] = {
     "encoding": encoding.run,
     "deployment": deployment.run,
     "ledger": ledger.run,
+    "audit": audit.run,
 }
 """Name -> the function that measures."""

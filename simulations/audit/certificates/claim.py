@@ -12,7 +12,7 @@ from ..findings import Finding
 from ..subject import Subject
 
 _ROUNDING = 1e-9
-_DISAGREEMENT = 0.02
+DISAGREEMENT = 0.02
 """The numerical accountant's own error bound is .01 above, and as much below."""
 
 
@@ -33,14 +33,14 @@ def claim(subject: Subject) -> tuple[Finding, ...]:
         Finding(
             name="claim.renyi",
             value=other["opacus-rdp"] - spent,
-            low=-_DISAGREEMENT,
+            low=-DISAGREEMENT,
             says="By how much Opacus's Renyi accountant, a looser bound, says more.",
         ),
         Finding(
             name="claim.numerical",
             value=other["opacus-prv"] - spent,
-            low=-_DISAGREEMENT,
-            high=_DISAGREEMENT + 0.01 * spent,
+            low=-DISAGREEMENT,
+            high=DISAGREEMENT + 0.01 * spent,
             says="By how much Opacus's numerical accountant says more.",
         ),
         Finding(

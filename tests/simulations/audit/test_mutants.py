@@ -5,6 +5,7 @@ import pytest
 from simulations.audit.certify import against
 from simulations.audit.mutants import MUTANTS
 from simulations.audit.reference import reference
+from simulations.benchmarks.audit import false_alarms
 
 
 @pytest.mark.parametrize("mutant", MUTANTS.values(), ids=list(MUTANTS))
@@ -18,3 +19,9 @@ def test_the_honest_mechanism_is_not():
 
 def test_there_are_at_least_the_fourteen_that_were_asked_for():
     assert len(MUTANTS) >= 14
+
+
+@pytest.mark.slow
+def test_honest_runs_are_rarely_refuted():
+    # All errors together are at most 5 %: of 40 runs 7 or more with a probability below 4e-3.
+    assert false_alarms(40) < 7 / 40

@@ -1,0 +1,249 @@
+"""Audit a finished run, or one merchant's folder: what its ledgers say, recomputed, against the contract.
+
+A ledger is a merchant's own record. Its chain shows edits; its arithmetic is done again, by accountants that
+share no code; and where the coordinator's record of replies lies beside, every reply must have its charge.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from client.config import MerchantConfig, load_merchant
+from server.wire_record import RECORD
+from shared_model import journal, protocol, schema
+from shared_model.errors import ConfigError, DataError, StateError
+from shared_model.privacy import accounting, limits
+from shared_model.privacy.events import PrivacyEvent, composed
+from shared_model.privacy.ledger import Charge, Entry, Limit, read_entries
+from shared_model.privacy.plan import plan_of
+
+from .certificates.claim import DISAGREEMENT
+from .findings import Finding
+from .questions import about_run
+from .report import Report, Section, curve, environment
+from .wire import contract_of
+
+_LEDGERS = ("ledger.jsonl", "simulated-*.jsonl")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """A ledger as it lies on the disk.
+
+    Attributes:
+        path: The file.
+        entries: Its lines; None where the chain is broken.
+        problem: What is wrong with the chain, in words.
+        owner: The merchant's file beside it, where there is one.
+    """
+
+    path: Path
+    entries: Sequence[Entry] | None
+    problem: str
+    owner: MerchantConfig | None
+
+    @property
+    def charges(self) -> tuple[Charge, ...]:
+        """All charges; none where the chain is broken."""
+        return tuple(entry.charge for entry in self.entries or () if entry.charge is not None)
+
+
+def audit_run(
+    directory: Path, contract: Path | None, *, command: str, progress: Callable[[str], None]
+) -> Report:
+    """Return the audit of every ledger in `directory` and below it.
+
+    Args:
+        directory: Of a run, or of one merchant.
+        contract: By default the nearest `federation.toml` at the ledgers or above them.
+        command: That repeats the audit.
+        progress: Told of every ledger.
+
+    Raises:
+        DataError: There is no ledger.
+        ConfigError: There is no contract, or it has no privacy.
+    """
+    paths = sorted(path for pattern in _LEDGERS for path in directory.rglob(pattern))
+    if not paths:
+        raise DataError(f"{directory}: no ledger in it or below it. A run without privacy has none.")
+    file = contract or contract_of(paths[0])
+    federation = schema.load_federation(file)
+    if federation.privacy is None:
+        raise ConfigError(file, "privacy", None, "the contract of a run with privacy")
+    ledgers = [_read(path, federation) for path in paths]
+    sections = []
+    for ledger in ledgers:
+        progress(str(ledger.path.relative_to(directory)))
+        sections.append(_section(ledger, directory, federation, federation.privacy))
+    sections += [_replies(record, directory, ledgers, federation.privacy) for record in _records(directory)]
+    charges = sum(len(ledger.charges) for ledger in ledgers)
+    simulated = any(path.name != _LEDGERS[0] for path in paths)
+    return Report(
+        kind="run",
+        name=federation.federation.name,
+        fingerprint=federation.fingerprint,
+        command=command,
+        seed=0,
+        sections=tuple(sections),
+        questions=about_run(len(ledgers), charges, simulated),
+        environment=environment(),
+    )
+
+
+def _read(path: Path, federation: schema.Federation) -> Found:
+    files = [folder / "merchant.toml" for folder in list(path.absolute().parents)[:3]]
+    owner = next((load_merchant(file, federation) for file in files if file.exists()), None)
+    try:
+        return Found(path=path, entries=read_entries(path), problem="", owner=owner)
+    except StateError as error:
+        return Found(path=path, entries=None, problem=str(error), owner=owner)
+
+
+def _section(
+    ledger: Found, directory: Path, federation: schema.Federation, policy: schema.Privacy
+) -> Section:
+    mine = [charge for charge in ledger.charges if charge.fingerprint == federation.fingerprint]
+    events = composed(event for charge in mine for event in charge.events)
+    findings = [_chain(ledger)]
+    if ledger.entries is not None:
+        findings += [
+            *_arithmetic(events, mine, federation, policy),
+            *_plan(ledger, mine, federation, policy),
+            *_cap(ledger, policy),
+        ]
+    return Section(
+        title=f"Ledger {ledger.path.relative_to(directory)}",
+        claim={
+            "tier": ledger.owner.tier if ledger.owner else "unknown",
+            "charges": len(mine),
+            "charges under other contracts": len(ledger.charges) - len(mine),
+            "head": ledger.entries[-1].head if ledger.entries else "",
+            "epsilon spent": accounting.epsilon(events, policy.delta),
+            "epsilon of the contract": policy.epsilon,
+            "delta": policy.delta,
+        },
+        epsilon=policy.epsilon,
+        delta=policy.delta,
+        curve=curve(events),
+        findings=tuple(findings),
+    )
+
+
+def _chain(ledger: Found) -> Finding:
+    return Finding(
+        name="ledger.chain",
+        value=float(ledger.entries is None),
+        high=0.0,
+        says=ledger.problem or "Lines that do not follow from the line before.",
+    )
+
+
+def _arithmetic(
+    events: tuple[PrivacyEvent, ...],
+    charges: Sequence[Charge],
+    federation: schema.Federation,
+    policy: schema.Privacy,
+) -> Iterator[Finding]:
+    spent = limits.spent(charges, Limit(policy.epsilon, policy.delta, federation.fingerprint))
+    yield Finding(
+        name="ledger.epsilon",
+        value=spent,
+        high=policy.epsilon,
+        says="Epsilon spent under the contract, as the ledger counts it, against the contract's.",
+    )
+    if events:
+        plain, other = accounting.epsilon(events, policy.delta), _others(events, policy.delta)
+        yield Finding(
+            name="ledger.renyi",
+            value=other["opacus-rdp"] - plain,
+            low=-DISAGREEMENT,
+            says="By how much Opacus's Renyi accountant, a looser bound, says more.",
+        )
+        yield Finding(
+            name="ledger.numerical",
+            value=other["opacus-prv"] - plain,
+            low=-DISAGREEMENT,
+            high=DISAGREEMENT + 0.01 * plain,
+            says="By how much Opacus's numerical accountant says more.",
+        )
+
+
+@cache
+def _others(events: tuple[PrivacyEvent, ...], delta: float) -> Mapping[str, float]:
+    return accounting.cross_check(events, delta)
+
+
+def _plan(
+    ledger: Found, charges: Sequence[Charge], federation: schema.Federation, policy: schema.Privacy
+) -> Iterator[Finding]:
+    tiers = [ledger.owner.tier] if ledger.owner else list(federation.tiers)
+    plans = [plan_of(federation, tier) for tier in tiers]
+    allowed = {("round", plan.round_events()) for plan in plans}
+    allowed |= {("statistics", plan.statistics_events()) for plan in plans}
+    yield Finding(
+        name="ledger.plan",
+        value=float(sum((charge.what, charge.events) not in allowed for charge in charges)),
+        high=0.0,
+        says=f"Charges that are not what the contract plans for tier {' or '.join(tiers)}.",
+    )
+    yield Finding(
+        name="ledger.rounds",
+        value=float(max((charge.round for charge in charges), default=0)),
+        high=float(federation.federation.rounds),
+        says="The last round that was charged, against the number that the contract plans.",
+    )
+    yield Finding(
+        name="ledger.unit",
+        value=float(sum(charge.unit != policy.unit for charge in charges)),
+        high=0.0,
+        says=f"Charges for another unit than the contract's, a {policy.unit}.",
+    )
+
+
+def _cap(ledger: Found, policy: schema.Privacy) -> Iterator[Finding]:
+    cap = ledger.owner.privacy.max_epsilon if ledger.owner else None
+    if cap is not None:
+        yield Finding(
+            name="ledger.cap",
+            value=limits.spent(ledger.charges, Limit(cap, policy.delta)),
+            high=cap,
+            says="Epsilon spent under all contracts, against the merchant's own cap.",
+        )
+
+
+def _records(directory: Path) -> list[Path]:
+    return sorted(directory.rglob(RECORD))
+
+
+def _replies(record: Path, directory: Path, ledgers: Sequence[Found], policy: schema.Privacy) -> Section:
+    """Hold the replies that reached the coordinator against the charges: one each, for that very round."""
+    lines = [line for line in journal.read(record) if line["event"] == "reply"]
+    charged = {e.head: e.charge for ledger in ledgers for e in ledger.entries or () if e.charge is not None}
+    told = [line for line in lines if any(r["kind"] == "arrays" for r in line["records"].values())]
+    free = [line for line in told if not _pays(charged.get(_head(line)), line)]
+    return Section(
+        title=f"Replies in {record.relative_to(directory)}",
+        claim={"replies": len(lines), "replies that released something": len(told)},
+        epsilon=policy.epsilon,
+        delta=policy.delta,
+        curve=None,
+        findings=(
+            Finding(
+                name="replies.charged",
+                value=float(len(free)),
+                high=0.0,
+                says="Replies for which no ledger holds the charge of that round.",
+            ),
+        ),
+    )
+
+
+def _head(line: Mapping[str, Any]) -> str:
+    """Return the head of the ledger that came with a reply."""
+    return str(line["records"].get(protocol.REPORT, {}).get("content", {}).get("ledger", ""))
+
+
+def _pays(charge: Charge | None, line: Mapping[str, Any]) -> bool:
+    return charge is not None and (charge.lineage, charge.round) == (line["lineage"], line["round"])
