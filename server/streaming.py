@@ -72,42 +72,12 @@ class _Lost:
     given_up: float
 
 
-class StreamingGrid(Grid):
-    """Another grid, whose `send_and_receive` yields.
+class WrappedGrid(Grid):
+    """A grid that hands everything on to another one, for classes that change a part of it."""
 
-    Guarantees:
-        * No more than eight replies are held at a time.
-        * A question that failed for a passing reason (`ASKED_AGAIN`) goes out again, with the same content,
-          once its node is online; the caller sees one reply, under the id of the first question.
-        * A reply that cannot be read, or that names a question nobody asked, costs its sender the round and
-          nobody else: Flower believes what a node wrote into its reply, and stops at what it cannot read.
-        (`tests/server/test_streaming.py`)
-    """
-
-    def __init__(
-        self,
-        grid: Grid,
-        *,
-        poll_seconds: float = 0.3,
-        asked_again: Mapping[int, int] = ASKED_AGAIN,
-        first_pause: float = 2.0,
-        patience: float = _PATIENCE,
-        wake: Callable[[], None] = lambda: None,
-    ) -> None:
-        """Wrap `grid`.
-
-        Args:
-            grid: Reaches the merchants.
-            poll_seconds: Replies are looked for so often while none arrives.
-            asked_again: Error code -> how often the same question goes out again.
-            first_pause: Seconds before it does for the first time; doubles each time, up to half a minute.
-            patience: Seconds after which a question is given up when its node is still away.
-            wake: Called after messages were sent, to tell whoever holds the nodes' polls.
-        """
-        self._grid, self._poll_seconds = grid, poll_seconds
-        self._asked_again, self._wake = asked_again, wake
-        self._first_pause, self._patience = first_pause, patience
-        self._together = _TOGETHER
+    def __init__(self, grid: Grid) -> None:
+        """Wrap `grid`."""
+        self._grid = grid
 
     @property
     def run(self) -> Run:
@@ -144,6 +114,51 @@ class StreamingGrid(Grid):
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
         """Return the replies that have arrived."""
         return self._grid.pull_messages(message_ids)
+
+    def send_and_receive(
+        self, messages: Iterable[Message], *, timeout: float | None = None
+    ) -> Iterable[Message]:
+        """Send messages and return their replies."""
+        return self._grid.send_and_receive(messages, timeout=timeout)
+
+
+class StreamingGrid(WrappedGrid):
+    """Another grid, whose `send_and_receive` yields.
+
+    Guarantees:
+        * No more than eight replies are held at a time.
+        * A question that failed for a passing reason (`ASKED_AGAIN`) goes out again, with the same content,
+          once its node is online; the caller sees one reply, under the id of the first question.
+        * A reply that cannot be read, or that names a question nobody asked, costs its sender the round and
+          nobody else: Flower believes what a node wrote into its reply, and stops at what it cannot read.
+        (`tests/server/test_streaming.py`)
+    """
+
+    def __init__(
+        self,
+        grid: Grid,
+        *,
+        poll_seconds: float = 0.3,
+        asked_again: Mapping[int, int] = ASKED_AGAIN,
+        first_pause: float = 2.0,
+        patience: float = _PATIENCE,
+        wake: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Wrap `grid`.
+
+        Args:
+            grid: Reaches the merchants.
+            poll_seconds: Replies are looked for so often while none arrives.
+            asked_again: Error code -> how often the same question goes out again.
+            first_pause: Seconds before it does for the first time; doubles each time, up to half a minute.
+            patience: Seconds after which a question is given up when its node is still away.
+            wake: Called after messages were sent, to tell whoever holds the nodes' polls.
+        """
+        super().__init__(grid)
+        self._poll_seconds = poll_seconds
+        self._asked_again, self._wake = asked_again, wake
+        self._first_pause, self._patience = first_pause, patience
+        self._together = _TOGETHER
 
     def send_and_receive(
         self, messages: Iterable[Message], *, timeout: float | None = None

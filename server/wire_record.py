@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
-from flwr.proto.node_pb2 import NodeInfo
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.serverapp import Grid
-from flwr.supercore.run import Run
 
 from shared_model import npy, protocol
 from shared_model.errors import ProtocolError
 from shared_model.journal import Journal
+
+from .streaming import WrappedGrid
 
 RECORD = "wire.jsonl"
 """In the run directory."""
@@ -52,7 +52,7 @@ class _Asked:
 _NOBODY = _Asked("", "", "", 0)
 
 
-class RecordingGrid(Grid):
+class RecordingGrid(WrappedGrid):
     """Another grid, which writes down what comes back before anybody reads it.
 
     Guarantees:
@@ -62,39 +62,8 @@ class RecordingGrid(Grid):
 
     def __init__(self, grid: Grid, record: Journal) -> None:
         """Wrap `grid`; lines go to `record`."""
-        self._grid, self._record = grid, record
-
-    @property
-    def run(self) -> Run:
-        """The wrapped grid's run."""
-        return self._grid.run
-
-    def set_run(self, run: Run) -> None:
-        """Set the wrapped grid's run."""
-        self._grid.set_run(run)
-
-    def create_message(
-        self,
-        content: RecordDict,
-        message_type: str,
-        dst_node_id: int,
-        group_id: str,
-        ttl: float | None = None,
-    ) -> Message:
-        """Return a message to a node."""
-        return Message(content, dst_node_id, message_type, group_id=group_id, ttl=ttl)
-
-    def get_node_ids(self) -> Iterable[int]:
-        """Return the ids of the nodes that can be reached."""
-        return self._grid.get_node_ids()
-
-    def get_nodes(self) -> Iterable[NodeInfo]:
-        """Return the nodes that can be reached."""
-        return self._grid.get_nodes()
-
-    def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
-        """Send messages."""
-        return self._grid.push_messages(messages)
+        super().__init__(grid)
+        self._record = record
 
     def pull_messages(self, message_ids: Iterable[str]) -> Iterator[Message]:
         """Yield the replies that have arrived."""
