@@ -21,6 +21,7 @@ def _parts(quality: Quality) -> Iterable[RenderableType]:
     yield Text(
         f"{quality.merchant}: {quality.shoppers} shoppers in training, tier {quality.tier}", style="bold"
     )
+    yield Text(quality.privacy)
     yield _readings(quality.readings)
     yield _rows(quality.rows)
     yield _tasks(quality.status, quality.labels)

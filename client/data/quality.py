@@ -9,11 +9,13 @@ from torch import Tensor
 
 from client.config import MerchantConfig
 from shared_model import library, schema
+from shared_model.errors import ConfigError
 from shared_model.schema import Federation
 
 from .constant import Score, constant_score
 from .dataset import Dataset
 from .missing import missing_shares
+from .private_checks import check_private_split, check_private_table
 from .reading import TableReading, TaskStatus
 from .split import PARTS
 from .suspicion import suspicions
@@ -52,6 +54,7 @@ class Quality:
         labels: Task to facts, for tasks that are on.
         suspicions: What looks as if it knew the answer, in words.
         refusals: Why this data would be refused, in words; empty if it would not.
+        privacy: What taking part means for a shopper, in a sentence.
     """
 
     merchant: str
@@ -64,6 +67,7 @@ class Quality:
     labels: Mapping[str, LabelFacts]
     suspicions: tuple[str, ...]
     refusals: tuple[str, ...]
+    privacy: str
 
 
 def inspect(dataset: Dataset, config: MerchantConfig, federation: Federation) -> Quality:
@@ -81,6 +85,7 @@ def inspect(dataset: Dataset, config: MerchantConfig, federation: Federation) ->
         labels=labels,
         suspicions=tuple(suspicions(dataset, federation)),
         refusals=tuple(_refusals(labels, shoppers, config, federation)),
+        privacy=_promise(config, federation),
     )
 
 
@@ -115,8 +120,7 @@ def _labels(dataset: Dataset, task: str, rows: Tensor) -> NDArray[np.float64]:
 def _refusals(
     labels: Mapping[str, LabelFacts], shoppers: int, config: MerchantConfig, federation: Federation
 ) -> Iterator[str]:
-    if federation.privacy is not None:
-        yield "the contract has a [privacy] policy, which this version cannot honour"
+    yield from _private_refusals(config, federation)
     needed = federation.tiers[config.tier].shoppers
     if shoppers < needed:
         yield (
@@ -127,3 +131,33 @@ def _refusals(
         yield "no task is on; the reasons stand beside the tasks"
     elif not any(facts.rows["train"] for facts in labels.values()):
         yield "no training row has a label; move validation_from, or export an earlier time too"
+
+
+def _private_refusals(config: MerchantConfig, federation: Federation) -> Iterator[str]:
+    """What a contract with privacy asks of whoever trains under it."""
+    policy = federation.privacy
+    if policy is None or config.role == "receive":
+        return
+    for check in (lambda: check_private_split(config), lambda: check_private_table(config, policy)):
+        try:
+            check()
+        except ConfigError as error:
+            yield str(error)
+
+
+def _promise(config: MerchantConfig, federation: Federation) -> str:
+    """Say in a sentence what taking part means for a shopper."""
+    policy = federation.privacy
+    if config.role == "receive":
+        return "This merchant only receives: it gets the released model, and nothing about a shopper leaves."
+    if policy is None:
+        return (
+            "This contract trains WITHOUT differential privacy: rows stay here, but an update may tell "
+            "something about a single shopper."
+        )
+    cap = config.privacy.max_epsilon
+    own = f"; this merchant stops at its own cap of {cap:g}" if cap is not None else ""
+    return (
+        f"What leaves protects each {policy.unit}: epsilon {policy.epsilon:g} at delta {policy.delta:g} over "
+        f"the whole training{own}."
+    )

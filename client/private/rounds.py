@@ -119,8 +119,8 @@ class PrivateRounds:
         return self._rows[1]
 
     def _statistics(self, instruction: Instruction) -> Statistics | None:
-        if self._plan.statistics_multiplier is None:
-            return None
+        if self._plan.statistics_multiplier is None or self._config.table is not None:
+            return None  # a ready table has none, so nothing is released
         file = statistics_file(self._config.state, instruction)
         found = load_statistics(file)
         if found is None:

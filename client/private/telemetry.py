@@ -35,7 +35,7 @@ def noised_losses(
     nothing. A task that the merchant does not have is noise alone.
 
     Guarantee: without one shopper every coordinate moves by at most `plan.bound`
-    (`tests/client/private/test_telemetry.py`).
+    (`tests/client/private/test_training.py`).
 
     Args:
         model: Before the step.

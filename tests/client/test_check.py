@@ -18,7 +18,7 @@ from client.data.constant import constant_score
 from client.data.dataset import prepare
 from client.data.quality import Quality, inspect
 from shared_model.schema import Binary, CountTask, Federation, Multiclass, Regression, Retrieval
-from tests.client.exports import CATEGORY, NUMERIC, contract, order, write_shop, write_table
+from tests.client.exports import CATEGORY, NUMERIC, SPLIT, contract, order, write_shop, write_table
 
 BOUGHT = contract(features={"price": NUMERIC, "category": CATEGORY}, tasks={"bought": {"kind": "binary"}})
 LATE = {
@@ -216,3 +216,29 @@ def test_the_recall_of_the_ten_most_popular_items() -> None:
 
 def test_without_test_labels_there_is_no_score() -> None:
     assert constant_score(Binary(kind="binary"), np.array([1.0]), np.array([])) is None
+
+
+PRIVATE = LATE | {
+    "federation": {"name": "test", "rounds": 1, "full_batch": True},
+    "privacy": {"epsilon": 8.0, "delta": 1e-6},
+}
+
+
+def test_a_private_contract_says_what_it_promises_a_shopper(tmp_path: Path) -> None:
+    path = write_shop(tmp_path, [order(0), order(100)], split=SPLIT, privacy={"max_epsilon": 4.0})
+    shown = " ".join(check(tmp_path, path, PRIVATE).output.split())
+    assert "protects each shopper: epsilon 8 at delta 1e-06" in shown
+    assert "its own cap of 4" in shown
+
+
+def test_a_contract_without_privacy_says_so(tmp_path: Path) -> None:
+    path = write_shop(tmp_path, [order(0), order(100)])
+    assert "WITHOUT differential privacy" in check(tmp_path, path, LATE).output
+
+
+def test_a_split_that_one_shopper_can_move_is_named_before_joining(tmp_path: Path) -> None:
+    days = {"validation_days": 10, "test_days": 10}
+    path = write_shop(tmp_path, [order(0), order(100)], split=days)
+    result = check(tmp_path, path, PRIVATE)
+    assert result.exit_code == 1
+    assert "split.validation_from" in result.output
