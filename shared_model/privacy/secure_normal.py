@@ -48,7 +48,7 @@ def to_public_grid(values: NDArray[np.float64], noise_std: float) -> NDArray[np.
     determines there are no such bits, and what is lost is nothing beside the noise.
 
     >>> float(to_public_grid(np.array([0.3000000001]), 1.0)[0])
-    0.30000019073486328
+    0.3000001907348633
     """
     step = 2.0 ** (math.floor(math.log2(noise_std)) - _GRID_BITS)
     return np.rint(values / step) * step
