@@ -105,18 +105,20 @@ class FeatureEncoder(nn.Module):
         return Encoded(dense=self._dense(batch), embedded=self._embedded(batch))
 
     def _dense(self, batch: Batch) -> Tensor:
+        raw = batch.numeric[..., : len(self._numeric)]
+        values, missing = raw.nan_to_num(0.0), raw.isnan()
+        if self.dense_width == len(self._numeric):
+            return values
         columns: list[Tensor] = []
         for position, feature in enumerate(self._numeric):
-            raw = batch.numeric[..., position]
-            missing = raw.isnan()
-            present = (~missing).to(raw.dtype)
-            value = raw.nan_to_num(0.0)
+            value, absent = values[..., position], missing[..., position]
+            present = (~absent).to(raw.dtype)
             columns.append(value)
             columns += [(value - knot).clamp_min(0) * present for knot in feature.hinges]
             columns += [(value > knot).to(raw.dtype) * present for knot in feature.steps]
             if feature.flag_missing:
-                columns.append(missing.to(raw.dtype))
-        return torch.stack(columns, -1) if columns else batch.numeric[..., :0]
+                columns.append(absent.to(raw.dtype))
+        return torch.stack(columns, -1)
 
     def _embedded(self, batch: Batch) -> Tensor:
         parts = [self._categories(batch)] if self._categorical else []

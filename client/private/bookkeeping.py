@@ -5,6 +5,7 @@ per-sample gradients, and a `DPOptimizer`, whose step is clip, add noise, divide
 an Opacus optimizer (a step hook, an accountant) attaches to this one.
 """
 
+import itertools
 from collections.abc import Callable, Sequence
 
 import torch
@@ -97,7 +98,7 @@ class BookkeepingOptimizer(DPOptimizer):  # type: ignore[misc]
         """Wrap plain SGD over the trained parameters; tables move by themselves."""
         groups = set(group_of.values())
         super().__init__(
-            torch.optim.SGD(list(group_of), lr=learning_rate),
+            torch.optim.SGD(list(group_of), lr=learning_rate, foreach=False),
             noise_multiplier=combined_multiplier(groups),
             max_grad_norm=joint_norm(groups),
             expected_batch_size=divisor,
@@ -105,7 +106,10 @@ class BookkeepingOptimizer(DPOptimizer):  # type: ignore[misc]
         self._module, self._stores, self._group_of, self._noise = module, stores, group_of, noise
         self._rate = learning_rate / divisor
         tables = {store.weight for store in stores}
-        self._dense = {p: group for p, group in group_of.items() if p not in tables}
+        self._dense: dict[Group, list[nn.Parameter]] = {}
+        for parameter, group in group_of.items():
+            if parameter not in tables:
+                self._dense.setdefault(group, []).append(parameter)
 
     @property
     def grad_samples(self) -> list[Tensor]:
@@ -125,14 +129,18 @@ class BookkeepingOptimizer(DPOptimizer):  # type: ignore[misc]
 
     def add_noise(self) -> None:
         """Add the noise of its group to every coordinate of every sum; tables owe theirs (`tables.Store`)."""
-        for parameter, group in self._dense.items():
-            drawn = self._noise.normal_(torch.empty_like(parameter.data)).mul_(group.noise_std)
-            found: Tensor | None = parameter.summed_grad  # type: ignore[attr-defined]
-            parameter.grad = drawn if found is None else drawn.add_(found)
+        for group, parameters in self._dense.items():
+            sizes = [parameter.numel() for parameter in parameters]
+            whole = self._noise.normal_(parameters[0].data.new_empty(sum(sizes))).mul_(group.noise_std)
+            for parameter, drawn in zip(parameters, torch.split(whole, sizes), strict=True):
+                found: Tensor | None = parameter.summed_grad  # type: ignore[attr-defined]
+                parameter.grad = drawn.view_as(parameter)
+                if found is not None:
+                    parameter.grad.add_(found)
 
     def scale_grad(self) -> None:
         """Divide by the public divisor."""
-        for parameter in self._dense:
+        for parameter in itertools.chain(*self._dense.values()):
             assert parameter.grad is not None  # `add_noise` has set it
             parameter.grad.div_(self.expected_batch_size)
 

@@ -113,13 +113,14 @@ def weighted_sums(
     """Return the sums of gradients, each unit's times its coefficient; nothing of units not finite."""
     for norm in norms.values():
         finite = finite & norm.isfinite()
+    if not finite.all():
+        bad = ~units.per_row(finite)
+        uses = {layer: [without(one, bad) for one in used] for layer, used in uses.items()}
+    kind = next((used[0].gradient.dtype for used in uses.values()), torch.float32)
     clip = {
-        group: units.per_row(coefficients(norm, group.clipping_norm).where(finite, torch.zeros_like(norm)))
+        group: units.per_row((coefficients(norm, group.clipping_norm) * finite).to(kind))
         for group, norm in norms.items()
     }
-    bad = ~units.per_row(finite)
-    if bad.any():
-        uses = {layer: [without(one, bad) for one in used] for layer, used in uses.items()}
     of_parameter = {parameter: clip[group] for parameter, group in group_of.items()}
     sums: Sums = {}
     for layer, used in uses.items():

@@ -26,6 +26,11 @@ from .units import Units, padded
 _MATERIAL = 1 << 22
 """Per-unit gradients of up to so many numbers are written out; beyond, inner products give their norms."""
 
+_SHORTEST = 1e-17
+
+_CACHED = 1 << 17
+"""Numbers squared at a time: what stays in the cache needs no fresh memory."""
+
 _BLOCK = 1 << 20
 """Inner products held at a time."""
 
@@ -56,7 +61,8 @@ class Rule(NamedTuple):
     Attributes:
         row_axis: Where the rows of its inputs and outputs are.
         norms: Upper bounds of the norms of every unit's gradient per parameter, shape (U,), float64.
-        sums: The sums of gradients over units, each times its coefficient, given per row and parameter.
+        sums: The sums of gradients over units, each times its coefficient, given per row and parameter; those
+            of parameters without coefficients mean nothing.
     """
 
     row_axis: int
@@ -65,46 +71,61 @@ class Rule(NamedTuple):
 
 
 def lengths(vectors: Tensor) -> Tensor:
-    """Return the Euclidean lengths of (N, ...), shape (N,); in float64 no square overflows or vanishes."""
-    found: Tensor = torch.linalg.vector_norm(vectors.flatten(1), dim=1, dtype=torch.float64)
-    return found
+    """Return the Euclidean lengths of (N, ...), shape (N,), float64, exact to 3e-7 for up to 65,536 numbers.
+
+    Squares are added in float32 pairwise, which `torch.linalg.vector_norm` does not (6e-5). A length
+    below 1e-17, where squares vanish, counts as 1e-17; one above 1.8e19, where they overflow, is infinite.
+    """
+    flat = vectors.flatten(1)
+    if flat.numel() <= _CACHED:
+        squares = (flat * flat).sum(1)
+    else:
+        parts = torch.split(flat, max(1, _CACHED // flat.shape[1]))
+        squares = torch.cat([(part * part).sum(1) for part in parts])
+    return squares.double().sqrt_().clamp_min_(_SHORTEST)
 
 
 # --- linear maps --------------------------------------------------------------------------------------
 
 
-def _weight_norms(a: Tensor, g: Tensor, units: Units) -> Tensor:
-    """Norms of sum g a^T over the entries of each unit, from (N, I) and (N, O)."""
-    terms = lengths(a) * lengths(g)
-    owners = units.of_entries(len(a))
+def _map_norms(a: Tensor, g: Tensor, units: Units) -> tuple[Tensor, Tensor]:
+    """Norms of the sums of g a^T and of g over the entries of each unit, from (N, I) and (N, O)."""
+    owners, biases = units.of_entries(len(a)), lengths(g)
+    weight, bias = units.total(biases * lengths(a), owners), units.total(biases, owners)
     if units.single and len(a) == units.rows:
-        return units.total(terms, owners)
-    numbers = a.shape[1] * g.shape[1]
-    if max(len(a), units.count) * numbers <= _MATERIAL:
-        outer = (g.unsqueeze(2) * a.unsqueeze(1)).flatten(1)
-        exact = lengths(units.total(outer, owners))
-    else:
-        exact = _gram_norms(padded(a, owners, units.count), padded(g, owners, units.count))
-    return bounded(exact, units.total(terms, owners))
+        return weight, bias
+    return (
+        bounded(_outer_norms(a, g, units, owners), weight),
+        bounded(lengths(units.total(g, owners)), bias),
+    )
+
+
+def _outer_norms(a: Tensor, g: Tensor, units: Units, owners: Tensor) -> Tensor:
+    """Norms of sum g a^T over the entries of each unit, written out, or by inner products in float64."""
+    if max(len(a), units.count) * a.shape[1] * g.shape[1] <= _MATERIAL:
+        return lengths(units.total((g.unsqueeze(2) * a.unsqueeze(1)).flatten(1), owners))
+    return _gram_norms(padded(a, owners, units.count), padded(g, owners, units.count))
 
 
 def _gram_norms(a: Tensor, g: Tensor) -> Tensor:
     """Norms of sum_i g_i a_i^T, from (U, k, I) and (U, k, O): sum_ij (a_i a_j)(g_i g_j) is their square."""
     step = max(1, _BLOCK // (a.shape[1] * (a.shape[1] + a.shape[2] + g.shape[2])))
-    squares = []
-    for x, y in zip(torch.split(a, step), torch.split(g, step), strict=True):
-        x, y = x.double(), y.double()
-        squares.append((torch.bmm(x, x.mT) * torch.bmm(y, y.mT)).sum((1, 2)))
-    return torch.cat(squares).clamp_min(0).sqrt() if squares else a.new_zeros(0, dtype=torch.float64)
+    squares = [
+        (torch.bmm(x, x.mT) * torch.bmm(y, y.mT)).sum((1, 2))
+        for x, y in zip(torch.split(a.double(), step), torch.split(g.double(), step), strict=True)
+    ]
+    return torch.cat(squares).clamp_min(0).sqrt()
 
 
-def _bias_norms(g: Tensor, units: Units) -> Tensor:
-    """Norms of sum g over the entries of each unit, from (N, O)."""
-    owners, terms = units.of_entries(len(g)), lengths(g)
-    if units.single and len(g) == units.rows:
-        return units.total(terms, owners)
-    exact = lengths(units.total(g, owners))
-    return bounded(exact, units.total(terms, owners))
+def _map_sums(a: Tensor, g: Tensor, weight: Tensor | None, bias: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Sums of g a^T and of g over entries, each times its row's coefficient (B,); None stands for zeros."""
+    for_weight = None if weight is None else scaled(g, weight)
+    for_bias = for_weight if bias is weight else None if bias is None else scaled(g, bias)
+    empty = g.new_zeros(0)
+    return (
+        empty if for_weight is None else for_weight.T @ a,
+        empty if for_bias is None else for_bias.sum(0),
+    )
 
 
 def _entries(uses: Uses) -> tuple[Tensor, Tensor]:
@@ -122,25 +143,21 @@ def scaled(g: Tensor, coefficients: Tensor) -> Tensor:
     spread = (
         coefficients.repeat_interleave(len(g) // len(coefficients)) if len(coefficients) else coefficients
     )
-    return g * spread.unsqueeze(1).to(g.dtype)
+    return g * spread.unsqueeze(1)
 
 
 def _linear_norms(layer: nn.Module, uses: Uses, units: Units) -> Norms:
     assert isinstance(layer, Linear)
-    a, g = _entries(uses)
-    norms = {layer.weight: _weight_norms(a, g, units)}
-    return norms if layer.bias is None else {**norms, layer.bias: _bias_norms(g, units)}
+    weight, bias = _map_norms(*_entries(uses), units)
+    return {layer.weight: weight} if layer.bias is None else {layer.weight: weight, layer.bias: bias}
 
 
 def _linear_sums(layer: nn.Module, uses: Uses, coefficients: Coefficients) -> Sums:
     assert isinstance(layer, Linear)
-    a, g = _entries(uses)
-    sums: Sums = {}
-    if layer.weight in coefficients:
-        sums[layer.weight] = scaled(g, coefficients[layer.weight]).T @ a
-    if layer.bias is not None and layer.bias in coefficients:
-        sums[layer.bias] = scaled(g, coefficients[layer.bias]).sum(0)
-    return sums
+    bias_coefficient = None if layer.bias is None else coefficients.get(layer.bias)
+    weight, bias = _map_sums(*_entries(uses), coefficients.get(layer.weight), bias_coefficient)
+    sums: Sums = {layer.weight: weight}
+    return sums if layer.bias is None else {**sums, layer.bias: bias}
 
 
 # --- banks: one linear map per expert -----------------------------------------------------------------
@@ -162,21 +179,18 @@ def _experts(layer: nn.Module, uses: Uses) -> Iterator[tuple[Tensor, Tensor]]:
 
 def _bank_norms(layer: nn.Module, uses: Uses, units: Units) -> Norms:
     assert isinstance(layer, Bank)
-    weights = [_weight_norms(a, g, units) for a, g in _experts(layer, uses)]
-    biases = [_bias_norms(g, units) for _, g in _experts(layer, uses)]
-    return {layer.weight: joint(weights), layer.bias: joint(biases)}
+    found = [_map_norms(a, g, units) for a, g in _experts(layer, uses)]
+    return {layer.weight: joint(weight for weight, _ in found), layer.bias: joint(bias for _, bias in found)}
 
 
 def _bank_sums(layer: nn.Module, uses: Uses, coefficients: Coefficients) -> Sums:
     assert isinstance(layer, Bank)
-    sums: Sums = {}
-    if layer.weight in coefficients:
-        c = coefficients[layer.weight]
-        sums[layer.weight] = torch.stack([scaled(g, c).T @ a for a, g in _experts(layer, uses)])
-    if layer.bias in coefficients:
-        c = coefficients[layer.bias]
-        sums[layer.bias] = torch.stack([scaled(g, c).sum(0) for _, g in _experts(layer, uses)])
-    return sums
+    both = coefficients.get(layer.weight), coefficients.get(layer.bias)
+    found = [_map_sums(a, g, *both) for a, g in _experts(layer, uses)]
+    return {
+        layer.weight: torch.stack([weight for weight, _ in found]),
+        layer.bias: torch.stack([bias for _, bias in found]),
+    }
 
 
 # --- tables -------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ Source: Lim et al. (2024), "LazyDP: Co-Designing Algorithm-Software for Scalable
 Private Recommendation Models", section 5.1 (lazy noise) and 5.2 (its aggregation).
 """
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -27,7 +28,7 @@ from shared_model.layers import Embedding, reading, recorded
 
 from .clipping import Group
 from .noise import Noise
-from .rules import RULES, Norms, Rows, Rule, Sums, Use, lengths, lookup_norms, scaled
+from .rules import RULES, Norms, Rows, Rule, Sums, Use, joint, lengths, lookup_norms
 from .units import Units
 
 _CHUNK = 1 << 14
@@ -58,9 +59,12 @@ class Store(nn.Module):
         self._own = [table.weight for table in tables]
         self.weight = nn.Parameter(_one_below_the_other(self._own), requires_grad=False)
         sizes = [len(weight) for weight in self._own]
-        self._first = dict(zip(tables, torch.tensor([0, *sizes[:-1]]).cumsum(0), strict=True))
+        self._first = dict(zip(tables, itertools.accumulate([0, *sizes[:-1]]), strict=True))
+        self._offsets: dict[tuple[Embedding, ...], Tensor] = {}
         self._paid = torch.zeros(sum(sizes), dtype=torch.int32)
+        self._index = torch.int32 if sum(sizes) < 2**31 else torch.int64  # the shorter sorts twice as fast
         self._steps = 0
+        self._scratch: dict[tuple[str, int], Tensor] = {}
         self._readings: list[_Reading] = []
         self._read: list[Embedding] = []
         self.collides, self._away = False, False
@@ -70,13 +74,18 @@ class Store(nn.Module):
         self.collides |= ids[0].dim() > 1 or any(table in self._read for table in tables)
         self._read += tables
         where = torch.stack(tuple(ids), -1)
-        first = torch.stack([self._first[table] for table in tables])
-        rows = where + first
+        rows = where + self._offset(tuple(tables))
         found = recorded(self, rows, self._fetch(rows.flatten()).view(*rows.shape, -1))
         present = where > 0
         if not present.all():
             found = found * present.unsqueeze(-1).to(found.dtype)
         return found.flatten(-2)
+
+    def _offset(self, tables: tuple[Embedding, ...]) -> Tensor:
+        """Return where each of `tables` begins, shape (F,)."""
+        if tables not in self._offsets:
+            self._offsets[tables] = torch.tensor([self._first[table] for table in tables])
+        return self._offsets[tables]
 
     def take(self) -> None:
         """Put placeholders in the place of the tables, and begin a step."""
@@ -110,11 +119,19 @@ class Store(nn.Module):
         """Return the vectors (N, D) of `rows` (N,), with the noise that they are owed."""
         if self._readings:
             self._write_back()
-        distinct, inverse = torch.unique(rows, return_inverse=True)
-        vectors = self.weight.data.index_select(0, distinct)
+        distinct, inverse = torch.unique(rows.to(self._index), return_inverse=True)
+        distinct = distinct.long()
+        vectors = torch.index_select(self.weight.data, 0, distinct, out=self.scratch("rows", len(distinct)))
         self._settle(vectors, self._paid.index_select(0, distinct))
         self._readings.append(_Reading(distinct, vectors, inverse))
-        return vectors.index_select(0, inverse)
+        return torch.index_select(vectors, 0, inverse, out=self.scratch("found", len(inverse)))
+
+    def scratch(self, use: str, rows: int) -> Tensor:
+        """Return memory for (rows, D) numbers, the same in every step: fresh memory is as dear as noise."""
+        key = (use, len(self._readings))
+        if key not in self._scratch or len(self._scratch[key]) < rows:
+            self._scratch[key] = self.weight.new_empty(rows + rows // 8, self.weight.shape[1])
+        return self._scratch[key][:rows]
 
     def _write_back(self) -> None:
         """Write what was read last; only now is its noise paid: a step that failed would owe it still."""
@@ -126,7 +143,8 @@ class Store(nn.Module):
         """Add to `vectors` (n, D) the noise of all steps after those that are `paid`, (n,)."""
         if self._std and self._steps:
             owed = (self._steps - paid).to(vectors.dtype).sqrt_().mul_(self._std)
-            vectors.addcmul_(self._noise.normal_(torch.empty_like(vectors)), owed.unsqueeze(1))
+            drawn = self._noise.normal_(self.scratch("noise", len(vectors)))
+            vectors.addcmul_(drawn, owed.unsqueeze(1))
 
 
 class Tables:
@@ -206,17 +224,19 @@ def _add(out: Tensor, rows: Tensor, vectors: Tensor) -> None:
 def _store_norms(layer: nn.Module, uses: Sequence[Use], units: Units) -> Norms:
     assert isinstance(layer, Store)
     if units.single and not layer.collides:  # every unit read at most one row of every table
-        parts = torch.stack([lengths(u.gradient) for u in uses]).square().sum(0).sqrt()
-        return {layer.weight: units.total(parts, units.of_row)}
+        return {layer.weight: units.total(joint(lengths(u.gradient) for u in uses), units.of_row)}
     return {layer.weight: lookup_norms(uses, units, len(layer.weight))}
 
 
 def _store_sums(layer: nn.Module, uses: Sequence[Use], coefficients: Mapping[nn.Parameter, Tensor]) -> Sums:
     assert isinstance(layer, Store)
     rows = torch.cat([u.input.flatten() for u in uses])
-    width = layer.weight.shape[1]
-    vectors = [scaled(u.gradient.flatten(1), coefficients[layer.weight]).view(-1, width) for u in uses]
-    return {layer.weight: Rows(rows, torch.cat(vectors) if len(vectors) > 1 else vectors[0])}
+    vectors, start = layer.scratch("sums", len(rows)), 0
+    for u in uses:
+        part = vectors[start : start + u.input.numel()].view(len(u.input), -1)
+        torch.mul(u.gradient.flatten(1), coefficients[layer.weight].unsqueeze(1), out=part)
+        start += u.input.numel()
+    return {layer.weight: Rows(rows, vectors)}
 
 
 RULES[Store] = Rule(0, _store_norms, _store_sums)

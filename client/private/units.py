@@ -30,7 +30,12 @@ class Units:
     @cached_property
     def single(self) -> bool:
         """Whether no unit owns more than one row."""
-        return self.rows == 0 or int(torch.bincount(self.of_row, minlength=1).max()) == 1
+        return self.in_order or self.rows == 0 or int(torch.bincount(self.of_row, minlength=1).max()) == 1
+
+    @cached_property
+    def in_order(self) -> bool:
+        """Whether row i is all that unit i owns."""
+        return self.rows == self.count and torch.equal(self.of_row, torch.arange(self.count))
 
     def of_entries(self, entries: int) -> Tensor:
         """Return the owner of every entry, shape (N,), where every row has N / B of them."""
@@ -38,6 +43,8 @@ class Units:
 
     def total(self, values: Tensor, owners: Tensor) -> Tensor:
         """Return the sums of `values`, shape (N, ...), over the entries of each unit, shape (U, ...)."""
+        if owners is self.of_row and self.in_order:
+            return values
         return values.new_zeros(self.count, *values.shape[1:]).index_add_(0, owners, values)
 
     def per_row(self, values: Tensor) -> Tensor:
