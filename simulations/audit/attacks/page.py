@@ -12,15 +12,16 @@ from server.reporting.style import svg
 
 from .outcome import Outcome
 from .picture import bars
+from .training import DELTA
 
 _GUIDE = (
     "How far each attack gets from guessing (0 %) to being always right (100 %). The longer a bar, the more "
     "the attacker learns; a bar that ends at the line tells it nothing."
 )
-_WORDS: Mapping[str, str] = {
-    "AUC": "of two, one that is and one that is not, it points at the right one {:.0%} of the time",
-    "found at 1 % false alarms": "it finds {:.1%} of them while it accuses 1 % of the others wrongly",
-    "error, guess = 1": "its reconstruction is off by {:.0%} of what a guess is off by",
+_MEANINGS: Mapping[str, str] = {
+    "AUC": "How often it points at the right one of two, one that is and one that is not.",
+    "found at 1 % false alarms": "How many it finds while it accuses 1 % of the others wrongly.",
+    "error, guess = 1": "How far off it is, where a guess from public constants counts as 100 %.",
 }
 
 _PAGE = """<!doctype html>
@@ -41,7 +42,7 @@ p, li { max-width: 44rem; } .soft, figcaption { color: var(--soft); font-size: .
 figure { margin: 1.5rem 0; overflow-x: auto; } figure svg { width: 100%; min-width: 34rem; height: auto; }
 figure svg text { font-family: system-ui, sans-serif !important; }
 div { overflow-x: auto; } table { border-collapse: collapse; width: 100%; font-size: .875rem; }
-th, td { text-align: left; vertical-align: top; padding: .4rem .6rem .4rem 0; min-width: 8rem;
+th, td { text-align: left; vertical-align: top; padding: .4rem .6rem .4rem 0; min-width: 5rem;
   border-bottom: 1px solid var(--rule); } th { color: var(--soft); }
 </style>
 </head>
@@ -49,16 +50,15 @@ th, td { text-align: left; vertical-align: top; padding: .4rem .6rem .4rem 0; mi
 <h1>What an attacker learns, without privacy and with it</h1>
 <p>Rows never leave a shop; what leaves is numbers that were trained on them. Here somebody who sees those
 numbers tries to read shoppers and shops from them, once where training had no privacy and once where it was
-private with epsilon {{ "%g" | format(epsilon) }}. Shoppers are made up, and merchants are much smaller than
-real ones, which helps the attacker.</p>
+private with epsilon {{ "%g" | format(epsilon) }} (delta {{ "%g" | format(delta) }}). Shoppers are made up,
+and merchants are much smaller than real ones, which helps the attacker.</p>
 <figure>{{ drawn }}<figcaption>{{ guide }}</figcaption></figure>
 <h2>Attack by attack</h2>
 <div><table>
 <tr><th>attack</th><th>without privacy</th><th>with privacy</th><th>guessing</th></tr>
 {% for o in outcomes %}<tr><td><strong>{{ o.name }}</strong><br>{{ o.attacked }}
-<span class="soft">{{ o.source }}.</span></td>
-<td>{{ o.plain | said(o.metric) }}</td><td>{{ o.private | said(o.metric) }}</td>
-<td>{{ o.chance | said(o.metric) }}</td></tr>
+{{ o.metric | meaning }} <span class="soft">{{ o.source }}.</span></td>
+<td>{{ o.plain | percent }}</td><td>{{ o.private | percent }}</td><td>{{ o.chance | percent }}</td></tr>
 {% endfor %}</table></div>
 <h2>What this shows, and what it does not</h2>
 <ul>
@@ -77,21 +77,21 @@ mechanism, its ledger and its certificates; <code>fedbazaar-audit certify</code>
 def page(outcomes: Sequence[Outcome], *, epsilon: float, command: str) -> str:
     """Return the page; it loads nothing and runs nothing, and the same outcomes give the same page."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    environment.filters["said"] = said
+    environment.filters |= {"percent": percent, "meaning": _MEANINGS.__getitem__}
     label = Markup('<svg role="img" aria-label="{}" ').format(_GUIDE)
     drawn = svg(bars(outcomes), "attacks").replace("<svg ", label, 1)
     return environment.from_string(_PAGE).render(
-        outcomes=outcomes, epsilon=epsilon, command=command, guide=_GUIDE, drawn=Markup(drawn)
+        outcomes=outcomes, epsilon=epsilon, delta=DELTA, command=command, guide=_GUIDE, drawn=Markup(drawn)
     )
 
 
-def said(value: float, metric: str) -> str:
-    """Return a figure in words.
+def percent(value: float) -> str:
+    """Return a figure as a share, with two digits or more.
 
-    >>> said(0.5, "AUC")
-    'of two, one that is and one that is not, it points at the right one 50% of the time'
+    >>> percent(0.912), percent(0.0104)
+    ('91 %', '1.0 %')
     """
-    return _WORDS[metric].format(value)
+    return f"{100 * value:.0f} %" if value >= 0.1 else f"{100 * value:.1f} %"
 
 
 def table(outcomes: Sequence[Outcome]) -> Table:

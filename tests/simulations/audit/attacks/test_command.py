@@ -46,10 +46,10 @@ def test_the_same_outcomes_give_the_same_page():
     assert page.page([FOUND], epsilon=8.0, command="x") == page.page([FOUND], epsilon=8.0, command="x")
 
 
-def test_every_figure_is_said_in_words():
-    assert "90% of the time" in page.said(FOUND.plain, FOUND.metric)
-    assert "off by 10%" in page.said(ERROR.plain, ERROR.metric)
-    assert "finds 1.0% of them" in page.said(0.01, "found at 1 % false alarms")
+def test_every_figure_is_explained_and_given_in_per_cent():
+    drawn = page.page([ERROR], epsilon=8.0, command="x")
+    assert "How far off it is" in drawn
+    assert "<td>10 %</td><td>130 %</td><td>100 %</td>" in drawn
 
 
 def test_the_command_prints_a_table_and_writes_page_and_figures(tmp_path, monkeypatch):

@@ -19,6 +19,11 @@ def test_without_privacy_every_category_is_known_and_with_privacy_none():
     assert abs(found.private - found.chance) < 0.13
 
 
+def test_a_budget_that_promises_nothing_protects_nothing():
+    (found,) = ids.attack(epsilon=1e6, seed=0, size=SMALL)
+    assert found.private > 0.95
+
+
 @pytest.mark.slow
 def test_the_full_attack_knows_every_category_without_privacy_and_none_with_it():
     (found,) = ids.attack(epsilon=8.0, seed=0)

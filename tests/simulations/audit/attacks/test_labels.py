@@ -21,6 +21,11 @@ def test_without_privacy_labels_are_read_and_with_privacy_hardly():
     assert found.private < 0.73
 
 
+def test_a_budget_that_promises_nothing_protects_nothing():
+    (found,) = labels.attack(epsilon=1e6, seed=0, size=SMALL)
+    assert found.private > 0.95
+
+
 @pytest.mark.slow
 def test_the_full_attack_works_without_privacy_and_hardly_with_it():
     (found,) = labels.attack(epsilon=8.0, seed=0)

@@ -30,6 +30,11 @@ def test_without_privacy_members_are_found_and_with_privacy_they_are_not():
     assert few.plain > few.private
 
 
+def test_a_budget_that_promises_nothing_protects_nothing():
+    overall, _ = membership.attack(epsilon=1e6, seed=0, size=SMALL)
+    assert overall.private > 0.9
+
+
 @pytest.mark.slow
 def test_the_full_attack_works_without_privacy_and_hardly_with_it():
     overall, few = membership.attack(epsilon=8.0, seed=0)
