@@ -35,8 +35,9 @@ def demo_contract() -> dict[str, Any]:
 
 
 def contract(**changes: Mapping[str, Any]) -> dict[str, Any]:
-    """The demo's contract with three rounds; `changes` are merged into its tables."""
+    """The demo's contract with three rounds and without privacy; `changes` are merged into its tables."""
     tables = demo_contract()
+    del tables["privacy"]
     tables["federation"] |= {"name": "tiny", "rounds": 3}
     return tables | {name: {**tables.get(name, {}), **change} for name, change in changes.items()}
 
