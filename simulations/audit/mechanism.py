@@ -18,11 +18,15 @@ from client.private.clipping import Group
 from client.private.engines import Engine, engine
 from client.private.grid import to_grid
 from client.private.noise import Noise, SeededNoise
+from client.private.rounds import PrivateRounds
 from client.private.sampling import poisson
+from client.rounds import Trained
 from shared_model import schema
 from shared_model.heads import Losses, row_losses
+from shared_model.model import MultiTaskModel
 from shared_model.parameters import load, take
 from shared_model.privacy.plan import Plan
+from shared_model.protocol import TELEMETRY, Instruction
 
 from .workload import Workload
 
@@ -44,6 +48,7 @@ class Mechanism:
         noise: Where noise and coins come from, for one round, given the audit's generator.
         plan: The public constants, given those of the contract and the number of units, which an honest
             mechanism does not look at.
+        train: A whole round: charge, then train.
     """
 
     poisson: Callable[[int, float, Noise], Tensor] = poisson
@@ -53,6 +58,7 @@ class Mechanism:
     to_grid: Callable[[Tensor, float], Tensor] = to_grid
     noise: Callable[[torch.Generator], Noise] = SeededNoise
     plan: Callable[[Plan, int], Plan] = _as_planned
+    train: Callable[[PrivateRounds, MultiTaskModel, Instruction], Trained] = PrivateRounds.train
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
@@ -82,7 +88,8 @@ def release(
 ) -> dict[str, Tensor]:
     """Return what one round of `plan` releases: for every parameter the sum that its change stands for.
 
-    For a plan of one step this is the noisy clipped sum itself.
+    For a plan of one step this is the noisy clipped sum itself. Under `TELEMETRY` stand the noised losses of
+    a plan that has them.
 
     Args:
         mechanism: Its parts.
@@ -98,9 +105,10 @@ def release(
     load(model, begun)
     used = mechanism.plan(plan, rows.units)
     with mechanism.in_place():
-        training.train_private(model, rows, federation, used, mechanism.noise(generator))  # type: ignore[arg-type]
+        told = training.train_private(model, rows, federation, used, mechanism.noise(generator))  # type: ignore[arg-type]
     scale = plan.divisor / plan.learning_rate
-    return {name: (begun[name] - value) * scale for name, value in take(model, names).items()}
+    sums = {name: (begun[name] - value) * scale for name, value in take(model, names).items()}
+    return sums if told is None else {**sums, TELEMETRY: told}
 
 
 def _put(parts: dict[str, Any]) -> None:

@@ -11,15 +11,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from client.private import rounds
 from client.private.clipping import Group
 from client.private.engines import Engine, engine
 from client.private.noise import Noise, SeededNoise
+from client.private.rounds import PrivateRounds
 from client.private.sampling import poisson
+from client.rounds import Trained
 from shared_model import schema
 from shared_model.heads import Losses, row_losses
 from shared_model.layers import Embedding, recording
+from shared_model.model import MultiTaskModel
 from shared_model.parameters import load, take
 from shared_model.privacy.plan import Plan
+from shared_model.protocol import Instruction
 
 from .mechanism import HONEST, Mechanism
 
@@ -205,6 +210,14 @@ def _broadcast(task: schema.Task, logits: Tensor, labels: Tensor) -> Losses:
     return Losses(0.5 * (logits - labels.nan_to_num(0.0)).square().mean(-1), honest.present)
 
 
+def _charged_afterwards(rounds_: PrivateRounds, model: MultiTaskModel, instruction: Instruction) -> Trained:
+    """Train first, and write down what it cost when it is known to have worked."""
+    own = rounds_._rows_for(instruction)
+    noise = rounds_._noise(f"noise/{instruction.lineage}", instruction.round)
+    vars(rounds)["train_private"](model, own, rounds_._federation, rounds_._plan, noise)
+    return Trained(rounds_._charge(instruction, "round"), {})
+
+
 MUTANTS: dict[str, Callable[[], Mechanism]] = {
     "noise x 0.99": lambda: _noise_times(0.99),
     "noise x 0.95": lambda: _noise_times(0.95),
@@ -223,6 +236,7 @@ MUTANTS: dict[str, Callable[[], Mechanism]] = {
     "batches of a fixed size": lambda: replace(HONEST, poisson=_fixed_size),
     "batches cut to a size": lambda: replace(HONEST, poisson=_at_most_the_expected),
     "sampling rate + 5 %": lambda: replace(HONEST, poisson=_rate_plus_5_percent),
+    "charged after the release": lambda: replace(HONEST, train=_charged_afterwards),
     "divisor from n": lambda: replace(HONEST, plan=_divisor_from_n),
     "[B, 1] loss broadcast": lambda: replace(HONEST, row_losses=_broadcast),
 }

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from ..findings import Finding
 from ..subject import Subject
+from .charging import charging
 from .claim import claim
 from .coupling import coupling
 from .divisor import divisor
@@ -17,6 +18,8 @@ from .nonfinite import nonfinite
 from .own_model import own_model
 from .sampler import sampler_law
 from .sensitivity import sensitivity
+from .statistics import statistics
+from .telemetry import telemetry
 
 Certificate = Callable[[Subject], tuple[Finding, ...]]
 
@@ -30,5 +33,8 @@ CERTIFICATES: dict[str, Certificate] = {
     "noise": noise_law,
     "sampler": sampler_law,
     "model": own_model,
+    "telemetry": telemetry,
+    "statistics": statistics,
+    "charging": charging,
 }
 """Name -> certificate, the quick ones first."""

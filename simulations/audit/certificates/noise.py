@@ -30,11 +30,8 @@ def noise_law(subject: Subject) -> tuple[Finding, ...]:
     """Return how releases of a merchant without rows are distributed."""
     z, off_grid = _standardised(subject)
     return (
-        _mean(z),
-        _scale(z),
+        *gaussian("noise", z),
         _least_coordinate(z),
-        _shape(z),
-        _tails(z),
         _steps(z),
         _coordinates(z),
         Finding(
@@ -44,6 +41,16 @@ def noise_law(subject: Subject) -> tuple[Finding, ...]:
             says="Released numbers lie on the public grid (share that does not).",
         ),
     )
+
+
+def gaussian(what: str, z: Floats) -> tuple[Finding, ...]:
+    """Return how numbers that should be independent and standard normal are distributed.
+
+    Args:
+        what: They are the noise of; first part of the findings' names.
+        z: The numbers, any shape.
+    """
+    return _mean(what, z), _scale(what, z), _shape(what, z), _tails(what, z)
 
 
 def _standardised(subject: Subject) -> tuple[Floats, float]:
@@ -78,11 +85,11 @@ def nobody(groups: list[str]) -> Workload:
     )
 
 
-def _mean(z: Floats) -> Finding:
+def _mean(what: str, z: Floats) -> Finding:
     score = float(z.mean()) * z.size**0.5
     bound = float(stats.norm.isf(ERROR / 2))
     return Finding(
-        name="noise.mean",
+        name=f"{what}.mean",
         value=score,
         low=-bound,
         high=bound,
@@ -91,12 +98,12 @@ def _mean(z: Floats) -> Finding:
     )
 
 
-def _scale(z: Floats) -> Finding:
+def _scale(what: str, z: Floats) -> Finding:
     total = float((z**2).sum())
     low, high = (float(stats.chi2.ppf(p, z.size)) for p in (ERROR / 2, 1 - ERROR / 2))
     tail = min(float(stats.chi2.cdf(total, z.size)), float(stats.chi2.sf(total, z.size)))
     return Finding(
-        name="noise.scale",
+        name=f"{what}.scale",
         value=(total / z.size) ** 0.5,
         low=(low / z.size) ** 0.5,
         high=(high / z.size) ** 0.5,
@@ -117,10 +124,10 @@ def _least_coordinate(z: Floats) -> Finding:
     )
 
 
-def _shape(z: Floats) -> Finding:
+def _shape(what: str, z: Floats) -> Finding:
     found = stats.kstest(z.ravel(), "norm", method="asymp")
     return Finding(
-        name="noise.gaussian",
+        name=f"{what}.gaussian",
         value=float(found.statistic),
         high=float(stats.kstwobign.isf(ERROR)) / z.size**0.5,
         p_value=float(found.pvalue),
@@ -128,12 +135,12 @@ def _shape(z: Floats) -> Finding:
     )
 
 
-def _tails(z: Floats) -> Finding:
+def _tails(what: str, z: Floats) -> Finding:
     # The fourth moment of a standard normal is 3, its variance 105 - 9 = 96.
     score = float((z**4).mean() - 3) * (z.size / 96) ** 0.5
     bound = float(stats.norm.isf(ERROR / 2))
     return Finding(
-        name="noise.tails",
+        name=f"{what}.tails",
         value=score,
         low=-bound,
         high=bound,

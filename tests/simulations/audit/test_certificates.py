@@ -3,7 +3,9 @@ from dataclasses import replace
 import pytest
 import torch
 
+from client.private.noise import SeededNoise
 from simulations.audit.certificates import CERTIFICATES
+from simulations.audit.certificates.charging import charging
 from simulations.audit.certificates.claim import claim
 from simulations.audit.certificates.coupling import coupling
 from simulations.audit.certificates.divisor import divisor
@@ -13,6 +15,8 @@ from simulations.audit.certificates.nonfinite import nonfinite
 from simulations.audit.certificates.own_model import own_model
 from simulations.audit.certificates.sampler import sampler_law
 from simulations.audit.certificates.sensitivity import HOSTILE, distance, sensitivity
+from simulations.audit.certificates.statistics import statistics
+from simulations.audit.certificates.telemetry import telemetry
 from simulations.audit.findings import refuted
 from simulations.audit.mutants import MUTANTS
 from tests.simulations.audit.subjects import ITEMS, full_batches, sampled
@@ -91,3 +95,36 @@ def test_torch_is_left_as_it_was():
     before = torch.get_rng_state()
     noise_law(full_batches())
     assert torch.equal(torch.get_rng_state(), before)
+
+
+PRIVACY = {"epsilon": 8.0, "delta": 1e-5, "telemetry": {}, "statistics": 0.1}
+ACROSS = {"price": {"kind": "numeric"}, "trailing_delivery_days": {"kind": "numeric"}}
+
+
+@pytest.mark.parametrize("certificate", [telemetry, statistics, claim])
+def test_what_is_told_besides_the_sums_holds(certificate):
+    found = certificate(full_batches(privacy=PRIVACY, features=ACROSS))
+    assert found
+    assert names(found) == set()
+
+
+def test_without_telemetry_and_statistics_there_is_nothing_to_find():
+    assert telemetry(full_batches()) == statistics(full_batches()) == ()
+
+
+def test_a_round_that_is_charged_afterwards_is_seen_before_anything_is_charged():
+    broken = replace(full_batches(), mechanism=MUTANTS["charged after the release"]())
+    assert {"charging.before", "charging.stops"} <= names(charging(broken))
+
+
+def test_half_the_noise_on_statistics_is_seen():
+    subject = full_batches(privacy=PRIVACY, features=ACROSS)
+    louder = replace(subject.mechanism, noise=Halved)
+    assert "statistics.scale" in names(statistics(replace(subject, mechanism=louder)))
+
+
+class Halved(SeededNoise):
+    """Half of the noise that was asked for."""
+
+    def normal_(self, out):
+        return super().normal_(out).mul_(0.5)
