@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from client.merchant import Merchant
 from client.private import training
 from client.private.clipping import Group
 from client.private.engines import Engine, engine
@@ -21,6 +22,7 @@ from client.private.noise import Noise, SeededNoise
 from client.private.rounds import PrivateRounds
 from client.private.sampling import poisson
 from client.rounds import Trained
+from client.state import RoundState
 from shared_model import schema
 from shared_model.heads import Losses, row_losses
 from shared_model.model import MultiTaskModel
@@ -49,6 +51,7 @@ class Mechanism:
         plan: The public constants, given those of the contract and the number of units, which an honest
             mechanism does not look at.
         train: A whole round: charge, then train.
+        local_of: The parameters that stay, as a round begins with them.
     """
 
     poisson: Callable[[int, float, Noise], Tensor] = poisson
@@ -59,6 +62,7 @@ class Mechanism:
     noise: Callable[[torch.Generator], Noise] = SeededNoise
     plan: Callable[[Plan, int], Plan] = _as_planned
     train: Callable[[PrivateRounds, MultiTaskModel, Instruction], Trained] = PrivateRounds.train
+    local_of: Callable[[Merchant, RoundState | None], Mapping[str, Tensor]] = Merchant._local_of
 
     @contextmanager
     def in_place(self) -> Iterator[None]:

@@ -4,13 +4,14 @@ All of them are mistakes that somebody made, or advised, in public. Every one mu
 or a bound (`caught`); the honest mechanism by none.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from client.merchant import Merchant
 from client.private import rounds
 from client.private.clipping import Group
 from client.private.engines import Engine, engine
@@ -18,6 +19,7 @@ from client.private.noise import Noise, SeededNoise
 from client.private.rounds import PrivateRounds
 from client.private.sampling import poisson
 from client.rounds import Trained
+from client.state import RoundState, load_serving
 from shared_model import schema
 from shared_model.heads import Losses, row_losses
 from shared_model.layers import Embedding, recording
@@ -218,6 +220,12 @@ def _charged_afterwards(rounds_: PrivateRounds, model: MultiTaskModel, instructi
     return Trained(rounds_._charge(instruction, "round"), {})
 
 
+def _begins_with_what_is_served(merchant: Merchant, last: RoundState | None) -> Mapping[str, Tensor]:
+    """Warm-start the next round from the serving heads, which fit so well."""
+    served = load_serving(merchant.config.state)
+    return {**HONEST.local_of(merchant, last), **(served.heads if served else {})}
+
+
 MUTANTS: dict[str, Callable[[], Mechanism]] = {
     "noise x 0.99": lambda: _noise_times(0.99),
     "noise x 0.95": lambda: _noise_times(0.95),
@@ -237,6 +245,7 @@ MUTANTS: dict[str, Callable[[], Mechanism]] = {
     "batches cut to a size": lambda: replace(HONEST, poisson=_at_most_the_expected),
     "sampling rate + 5 %": lambda: replace(HONEST, poisson=_rate_plus_5_percent),
     "charged after the release": lambda: replace(HONEST, train=_charged_afterwards),
+    "serving heads flow back": lambda: replace(HONEST, local_of=_begins_with_what_is_served),
     "divisor from n": lambda: replace(HONEST, plan=_divisor_from_n),
     "[B, 1] loss broadcast": lambda: replace(HONEST, row_losses=_broadcast),
 }

@@ -18,6 +18,7 @@ from .nonfinite import nonfinite
 from .own_model import own_model
 from .sampler import sampler_law
 from .sensitivity import sensitivity
+from .serving import serving
 from .statistics import statistics
 from .telemetry import telemetry
 
@@ -36,5 +37,6 @@ CERTIFICATES: dict[str, Certificate] = {
     "telemetry": telemetry,
     "statistics": statistics,
     "charging": charging,
+    "serving": serving,
 }
 """Name -> certificate, the quick ones first."""
