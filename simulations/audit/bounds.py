@@ -95,8 +95,8 @@ def step(seen: Observed, plan: Plan, *, confidence: float = STEP_CONFIDENCE) -> 
         claimed=accounting.epsilon(events, plan.delta),
         steps=total,
         confidence=confidence,
-        says=f"Sensitivity over noise of a step is {found.ratio * plan.noise_multiplier:.4f} of the claimed "
-        f"one, and at least {found.ratio_low * plan.noise_multiplier:.4f}.",
+        says=f"{_scope(plan)}Sensitivity over noise of a step is {found.ratio * plan.noise_multiplier:.4f} "
+        f"of the claimed one, and at least {found.ratio_low * plan.noise_multiplier:.4f}.",
     )
 
 
@@ -121,6 +121,13 @@ def runs(seen: Observed, plan: Plan, *, confidence: float = RUN_CONFIDENCE) -> t
         )
 
     return bound("one run", plain), bound("one run, whole profile", profile)
+
+
+def _scope(plan: Plan) -> str:
+    """Say which releases of a plan the bounds are not about."""
+    others = {"statistics": plan.statistics_multiplier, "telemetry": plan.telemetry}
+    left_out = " and ".join(name for name, part in others.items() if part is not None)
+    return f"The steps alone, without {left_out}. " if left_out else ""
 
 
 def _steps(plan: Plan, count: int) -> tuple[PrivacyEvent, ...]:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from shared_model import schema
+from shared_model.errors import ConfigError
 from shared_model.privacy.plan import plan_of
 
 from .bounds import STEP_CONFIDENCE, bounds, watched
@@ -54,6 +55,18 @@ def certify(
         mutants=hunted(seed, progress) if with_mutants else {},
         environment=environment(),
     )
+
+
+def releasing(federation: schema.Federation) -> list[str]:
+    """Return the tiers whose merchants train; the others release nothing that could be audited.
+
+    Raises:
+        ConfigError: There are none.
+    """
+    found = [name for name, tier in federation.tiers.items() if tier.role == "train"]
+    if not found:
+        raise ConfigError("federation.toml", "tiers", None, "a tier whose merchants train")
+    return found
 
 
 def section(federation: schema.Federation, tier: str, *, seed: int, progress: Progress) -> Section:

@@ -44,7 +44,9 @@ def _commands() -> None:
 @app.command()
 def certify(
     contract: Annotated[Path, typer.Argument(help="The contract, federation.toml.", dir_okay=False)],
-    tier: Annotated[list[str] | None, typer.Option(help="Of merchants; all of them by default.")] = None,
+    tier: Annotated[
+        list[str] | None, typer.Option(help="Of merchants; by default all that release anything.")
+    ] = None,
     out: Out = None,
     key: Key = None,
     seed: Seed = 0,
@@ -54,12 +56,13 @@ def certify(
     from shared_model.schema import load_federation
 
     from .certify import certify as certified
+    from .certify import releasing
 
     federation = load_federation(contract)
     with _progress() as progress:
         report = certified(
             federation,
-            tier or list(federation.tiers),
+            tier or releasing(federation),
             seed=seed,
             command=_command(),
             with_mutants=mutants,

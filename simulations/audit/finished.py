@@ -11,21 +11,22 @@ from pathlib import Path
 from typing import Any
 
 from client.config import MerchantConfig, load_merchant
+from client.private.ledgers import LEDGER
 from server.wire_record import RECORD
 from shared_model import journal, protocol, schema
 from shared_model.errors import ConfigError, DataError, StateError
 from shared_model.privacy import accounting, limits
 from shared_model.privacy.events import PrivacyEvent, composed
 from shared_model.privacy.ledger import Charge, Entry, Limit, read_entries
-from shared_model.privacy.plan import plan_of
 
 from .certificates.claim import DISAGREEMENT
 from .findings import Finding
+from .ledger_terms import MERCHANTS_LEDGER, Terms, of_merchants, of_shoppers
 from .questions import about_run
 from .report import Report, Section, curve, environment
 from .wire import contract_of
 
-_LEDGERS = ("ledger.jsonl", "simulated-*.jsonl")
+_LEDGERS = (LEDGER, "simulated-*.jsonl", MERCHANTS_LEDGER)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,10 +77,11 @@ def audit_run(
     sections = []
     for ledger in ledgers:
         progress(str(ledger.path.relative_to(directory)))
-        sections.append(_section(ledger, directory, federation, federation.privacy))
+        terms = _terms(ledger, federation, federation.privacy)
+        sections.append(_section(ledger, directory, federation, terms))
     sections += [_replies(record, directory, ledgers, federation.privacy) for record in _records(directory)]
     charges = sum(len(ledger.charges) for ledger in ledgers)
-    simulated = any(path.name != _LEDGERS[0] for path in paths)
+    simulated = any(path.name.startswith("simulated-") for path in paths)
     return Report(
         kind="run",
         name=federation.federation.name,
@@ -101,34 +103,39 @@ def _read(path: Path, federation: schema.Federation) -> Found:
         return Found(path=path, entries=None, problem=str(error), owner=owner)
 
 
-def _section(
-    ledger: Found, directory: Path, federation: schema.Federation, policy: schema.Privacy
-) -> Section:
+def _section(ledger: Found, directory: Path, federation: schema.Federation, terms: Terms) -> Section:
     mine = [charge for charge in ledger.charges if charge.fingerprint == federation.fingerprint]
     events = composed(event for charge in mine for event in charge.events)
     findings = [_chain(ledger)]
     if ledger.entries is not None:
         findings += [
-            *_arithmetic(events, mine, federation, policy),
-            *_plan(ledger, mine, federation, policy),
-            *_cap(ledger, policy),
+            *_arithmetic(events, mine, federation, terms),
+            *_plan(mine, federation, terms),
+            *_cap(ledger, terms),
         ]
     return Section(
         title=f"Ledger {ledger.path.relative_to(directory)}",
         claim={
-            "tier": ledger.owner.tier if ledger.owner else "unknown",
+            "of": terms.who,
+            "unit": terms.unit,
             "charges": len(mine),
             "charges under other contracts": len(ledger.charges) - len(mine),
             "head": ledger.entries[-1].head if ledger.entries else "",
-            "epsilon spent": accounting.epsilon(events, policy.delta),
-            "epsilon of the contract": policy.epsilon,
-            "delta": policy.delta,
+            "epsilon spent": accounting.epsilon(events, terms.delta),
+            "epsilon of the contract": terms.epsilon,
+            "delta": terms.delta,
         },
-        epsilon=policy.epsilon,
-        delta=policy.delta,
+        epsilon=terms.epsilon,
+        delta=terms.delta,
         curve=curve(events),
         findings=tuple(findings),
     )
+
+
+def _terms(ledger: Found, federation: schema.Federation, policy: schema.Privacy) -> Terms:
+    if ledger.path.name == MERCHANTS_LEDGER and policy.merchants is not None:
+        return of_merchants(federation, policy.merchants)
+    return of_shoppers(federation, policy, ledger.owner)
 
 
 def _chain(ledger: Found) -> Finding:
@@ -141,20 +148,16 @@ def _chain(ledger: Found) -> Finding:
 
 
 def _arithmetic(
-    events: tuple[PrivacyEvent, ...],
-    charges: Sequence[Charge],
-    federation: schema.Federation,
-    policy: schema.Privacy,
+    events: tuple[PrivacyEvent, ...], charges: Sequence[Charge], federation: schema.Federation, terms: Terms
 ) -> Iterator[Finding]:
-    spent = limits.spent(charges, Limit(policy.epsilon, policy.delta, federation.fingerprint))
     yield Finding(
         name="ledger.epsilon",
-        value=spent,
-        high=policy.epsilon,
+        value=limits.spent(charges, Limit(terms.epsilon, terms.delta, federation.fingerprint)),
+        high=terms.epsilon,
         says="Epsilon spent under the contract, as the ledger counts it, against the contract's.",
     )
     if events:
-        plain, other = accounting.epsilon(events, policy.delta), _others(events, policy.delta)
+        plain, other = accounting.epsilon(events, terms.delta), _others(events, terms.delta)
         yield Finding(
             name="ledger.renyi",
             value=other["opacus-rdp"] - plain,
@@ -175,18 +178,12 @@ def _others(events: tuple[PrivacyEvent, ...], delta: float) -> Mapping[str, floa
     return accounting.cross_check(events, delta)
 
 
-def _plan(
-    ledger: Found, charges: Sequence[Charge], federation: schema.Federation, policy: schema.Privacy
-) -> Iterator[Finding]:
-    tiers = [ledger.owner.tier] if ledger.owner else list(federation.tiers)
-    plans = [plan_of(federation, tier) for tier in tiers]
-    allowed = {("round", plan.round_events()) for plan in plans}
-    allowed |= {("statistics", plan.statistics_events()) for plan in plans}
+def _plan(charges: Sequence[Charge], federation: schema.Federation, terms: Terms) -> Iterator[Finding]:
     yield Finding(
         name="ledger.plan",
-        value=float(sum((charge.what, charge.events) not in allowed for charge in charges)),
+        value=float(sum((charge.what, charge.events) not in terms.planned for charge in charges)),
         high=0.0,
-        says=f"Charges that are not what the contract plans for tier {' or '.join(tiers)}.",
+        says=f"Charges that are not what the contract plans for {terms.who}.",
     )
     yield Finding(
         name="ledger.rounds",
@@ -196,19 +193,18 @@ def _plan(
     )
     yield Finding(
         name="ledger.unit",
-        value=float(sum(charge.unit != policy.unit for charge in charges)),
+        value=float(sum(charge.unit != terms.unit for charge in charges)),
         high=0.0,
-        says=f"Charges for another unit than the contract's, a {policy.unit}.",
+        says=f"Charges for another unit than the contract's, a {terms.unit}.",
     )
 
 
-def _cap(ledger: Found, policy: schema.Privacy) -> Iterator[Finding]:
-    cap = ledger.owner.privacy.max_epsilon if ledger.owner else None
-    if cap is not None:
+def _cap(ledger: Found, terms: Terms) -> Iterator[Finding]:
+    if terms.cap is not None:
         yield Finding(
             name="ledger.cap",
-            value=limits.spent(ledger.charges, Limit(cap, policy.delta)),
-            high=cap,
+            value=limits.spent(ledger.charges, Limit(terms.cap, terms.delta)),
+            high=terms.cap,
             says="Epsilon spent under all contracts, against the merchant's own cap.",
         )
 

@@ -13,6 +13,7 @@ from .claim import claim
 from .coupling import coupling
 from .divisor import divisor
 from .heads import noised_state
+from .merchants import merchants
 from .noise import noise_law
 from .nonfinite import nonfinite
 from .own_model import own_model
@@ -36,6 +37,7 @@ CERTIFICATES: dict[str, Certificate] = {
     "model": own_model,
     "telemetry": telemetry,
     "statistics": statistics,
+    "merchants": merchants,
     "charging": charging,
     "serving": serving,
 }

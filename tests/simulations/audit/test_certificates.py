@@ -10,6 +10,7 @@ from simulations.audit.certificates.claim import claim
 from simulations.audit.certificates.coupling import coupling
 from simulations.audit.certificates.divisor import divisor
 from simulations.audit.certificates.heads import noised_state
+from simulations.audit.certificates.merchants import merchants
 from simulations.audit.certificates.noise import noise_law
 from simulations.audit.certificates.nonfinite import nonfinite
 from simulations.audit.certificates.own_model import own_model
@@ -108,8 +109,15 @@ def test_what_is_told_besides_the_sums_holds(certificate):
     assert names(found) == set()
 
 
-def test_without_telemetry_and_statistics_there_is_nothing_to_find():
-    assert telemetry(full_batches()) == statistics(full_batches()) == ()
+def test_the_second_layer_holds():
+    layer = {"epsilon": 20.0, "delta": 1e-5, "clipping_norm": 0.5}
+    found = merchants(full_batches(privacy={**PRIVACY, "merchants": layer}, features=ACROSS))
+    assert found
+    assert names(found) == set()
+
+
+def test_what_a_contract_does_not_have_cannot_be_refuted():
+    assert telemetry(full_batches()) == statistics(full_batches()) == merchants(full_batches()) == ()
 
 
 def test_a_round_that_is_charged_afterwards_is_seen_before_anything_is_charged():

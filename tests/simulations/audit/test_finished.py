@@ -111,3 +111,12 @@ def test_a_contract_without_privacy_is_refused(copy):
     (copy / "federation.toml").write_text(tomli_w.dumps(tables))
     with pytest.raises(ConfigError, match="privacy"):
         audited(copy)
+
+
+def test_the_second_layers_ledger_is_held_against_its_own_budget(tmp_path):
+    layer = {"epsilon": 20.0, "delta": 1e-5, "clipping_norm": 1.0}
+    train(experiments.site(tmp_path, contract(merchants=layer)), tmp_path / "spring")
+    report = audited(tmp_path)
+    [section] = [s for s in report.sections if s.claim.get("unit") == "merchant"]
+    assert report.verdict == "holds"
+    assert section.claim["epsilon spent"] == pytest.approx(20.0, rel=1e-6)
