@@ -31,16 +31,23 @@ from .noise import Noise
 from .rules import RULES, Norms, Rows, Rule, Sums, Use, joint, lengths, lookup_norms
 from .units import Units
 
-_CHUNK = 1 << 14
-"""Rows settled at a time at the release."""
+_CHUNK = 1 << 13
+"""Rows whose noise is drawn at a time."""
+
+_MOST_STEPS = 2**15 - 1
+"""Steps that a row's counter can hold; after so many, every row is paid."""
 
 
 class _Reading(NamedTuple):
-    """What was fetched: distinct rows (n,), their vectors (n, D), which of them each lookup got (N,)."""
+    """What was fetched: distinct rows (n,), their vectors (n, D), which of them each lookup got (N,).
+
+    `found` (N, D) is what the lookups got; once the backward pass is over it is free for the sums.
+    """
 
     rows: Tensor
     vectors: Tensor
     inverse: Tensor
+    found: Tensor
 
 
 class Store(nn.Module):
@@ -49,6 +56,8 @@ class Store(nn.Module):
     Attributes:
         weight: The rows, shape (V, D), of all tables together.
         tables: What is stored.
+        readings: What this step has fetched.
+        collides: Whether a unit may have read a row twice in this step.
     """
 
     def __init__(self, tables: Sequence[Embedding], group: Group, step_std: float, noise: Noise) -> None:
@@ -61,13 +70,14 @@ class Store(nn.Module):
         sizes = [len(weight) for weight in self._own]
         self._first = dict(zip(tables, itertools.accumulate([0, *sizes[:-1]]), strict=True))
         self._offsets: dict[tuple[Embedding, ...], Tensor] = {}
-        self._paid = torch.zeros(sum(sizes), dtype=torch.int32)
+        self._paid = torch.zeros(sum(sizes), dtype=torch.int16)
         self._index = torch.int32 if sum(sizes) < 2**31 else torch.int64  # the shorter sorts twice as fast
-        self._steps = 0
+        self._steps, self._away = 0, False
         self._scratch: dict[tuple[str, int], Tensor] = {}
-        self._readings: list[_Reading] = []
+        self._drawn = self.weight.new_empty(min(_CHUNK, sum(sizes)), self.weight.shape[1])
+        self.readings: list[_Reading] = []
         self._read: list[Embedding] = []
-        self.collides, self._away = False, False
+        self.collides = False
 
     def look_up(self, tables: Sequence[Embedding], ids: Sequence[Tensor]) -> Tensor:
         """Return the rows of `tables` at `ids`, (...) each, side by side: shape (..., F D)."""
@@ -89,7 +99,7 @@ class Store(nn.Module):
 
     def take(self) -> None:
         """Put placeholders in the place of the tables, and begin a step."""
-        self._readings, self._read, self.collides = [], [], False
+        self.readings, self._read, self.collides = [], [], False
         if not self._away:
             for table in self.tables:
                 table.weight = nn.Parameter(self.weight.new_empty(0, self.weight.shape[1]))
@@ -97,54 +107,62 @@ class Store(nn.Module):
 
     def update(self, found: Rows | None, rate: float) -> None:
         """Move the rows that were read against the sum times `rate`; the step's noise is owed from now on."""
-        if self._readings:
-            if found is not None and len(self._readings) == 1:
-                reading = self._readings[0]
+        if self.readings:
+            if found is not None and len(self.readings) == 1:
+                reading = self.readings[0]
                 _add(reading.vectors, reading.inverse, found.vectors.mul_(-rate))
             self._write_back()
-            if found is not None and len(self._readings) > 1:
+            if found is not None and len(self.readings) > 1:
                 _add(self.weight.data, found.rows, found.vectors.mul_(-rate))
         self._steps += 1
+        if self._steps == _MOST_STEPS:
+            self._pay()
 
     def release(self) -> None:
         """Pay what is owed to every row, and put the tables back into the model."""
-        for start in range(0, len(self._paid), _CHUNK):
-            self._settle(self.weight.data[start : start + _CHUNK], self._paid[start : start + _CHUNK])
-        self._paid.fill_(self._steps)
+        self._pay()
         for table, weight in zip(self.tables, self._own, strict=True):
             table.weight = weight
         self._away = False
 
+    def _pay(self) -> None:
+        self._settle(self.weight.data, self._paid)
+        self._paid.zero_()
+        self._steps = 0
+
     def _fetch(self, rows: Tensor) -> Tensor:
         """Return the vectors (N, D) of `rows` (N,), with the noise that they are owed."""
-        if self._readings:
+        if self.readings:
             self._write_back()
         distinct, inverse = torch.unique(rows.to(self._index), return_inverse=True)
         distinct = distinct.long()
-        vectors = torch.index_select(self.weight.data, 0, distinct, out=self.scratch("rows", len(distinct)))
+        vectors = torch.index_select(self.weight.data, 0, distinct, out=self._memory("rows", len(distinct)))
         self._settle(vectors, self._paid.index_select(0, distinct))
-        self._readings.append(_Reading(distinct, vectors, inverse))
-        return torch.index_select(vectors, 0, inverse, out=self.scratch("found", len(inverse)))
+        found = torch.index_select(vectors, 0, inverse, out=self._memory("found", len(inverse)))
+        self.readings.append(_Reading(distinct, vectors, inverse, found))
+        return found.view(
+            found.shape
+        )  # autograd marks what it is given, and the memory is to stay free of it
 
-    def scratch(self, use: str, rows: int) -> Tensor:
-        """Return memory for (rows, D) numbers, the same in every step: fresh memory is as dear as noise."""
-        key = (use, len(self._readings))
+    def _memory(self, use: str, rows: int) -> Tensor:
+        """Return room for (rows, D) numbers, the same in every step: fresh memory is as dear as noise."""
+        key = (use, len(self.readings))
         if key not in self._scratch or len(self._scratch[key]) < rows:
             self._scratch[key] = self.weight.new_empty(rows + rows // 8, self.weight.shape[1])
         return self._scratch[key][:rows]
 
     def _write_back(self) -> None:
         """Write what was read last; only now is its noise paid: a step that failed would owe it still."""
-        last = self._readings[-1]
+        last = self.readings[-1]
         self.weight.data.index_copy_(0, last.rows, last.vectors)
         self._paid.index_fill_(0, last.rows, self._steps)
 
     def _settle(self, vectors: Tensor, paid: Tensor) -> None:
         """Add to `vectors` (n, D) the noise of all steps after those that are `paid`, (n,)."""
         if self._std and self._steps:
-            owed = (self._steps - paid).to(vectors.dtype).sqrt_().mul_(self._std)
-            drawn = self._noise.normal_(self.scratch("noise", len(vectors)))
-            vectors.addcmul_(drawn, owed.unsqueeze(1))
+            for part, until in zip(torch.split(vectors, _CHUNK), torch.split(paid, _CHUNK), strict=True):
+                owed = (self._steps - until).to(part.dtype).sqrt_().mul_(self._std)
+                part.addcmul_(self._noise.normal_(self._drawn[: len(part)]), owed.unsqueeze(1))
 
 
 class Tables:
@@ -230,8 +248,8 @@ def _store_norms(layer: nn.Module, uses: Sequence[Use], units: Units) -> Norms:
 
 def _store_sums(layer: nn.Module, uses: Sequence[Use], coefficients: Mapping[nn.Parameter, Tensor]) -> Sums:
     assert isinstance(layer, Store)
-    rows = torch.cat([u.input.flatten() for u in uses])
-    vectors, start = layer.scratch("sums", len(rows)), 0
+    rows, room = torch.cat([u.input.flatten() for u in uses]), layer.readings[0].found
+    vectors, start = room if len(layer.readings) == 1 else room.new_empty(len(rows), room.shape[1]), 0
     for u in uses:
         part = vectors[start : start + u.input.numel()].view(len(u.input), -1)
         torch.mul(u.gradient.flatten(1), coefficients[layer.weight].unsqueeze(1), out=part)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from . import audit, deployment, encoding, ledger, overhead
+from . import audit, deployment, encoding, ledger, overhead, private
 from .report import Result
 
 BENCHMARKS: dict[str, Callable[[], list[Result]]] = {
@@ -11,5 +11,6 @@ BENCHMARKS: dict[str, Callable[[], list[Result]]] = {
     "deployment": deployment.run,
     "ledger": ledger.run,
     "audit": audit.run,
+    "private": private.run,
 }
 """Name -> the function that measures."""

@@ -1,17 +1,15 @@
-"""One training step of the same model on the same rows, in every way that the benchmark compares.
+"""The private step that the benchmark measures, its model and its rows.
 
 The model: 26 categories in tables of 100,000 x 16, 13 numbers, layers of 256, 128 and 64, three tasks; a
-fifth of the labels is missing. The stock model is plain PyTorch, all categories in one table.
+fifth of the labels is missing.
 """
 
-import warnings
 from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from client.private import Engine, Group, Mode, Noise, engine
+from client.private import Engine, Group, Noise, engine
 from shared_model.features import Batch
 from shared_model.heads import row_losses
 from shared_model.model import MultiTaskModel, build
@@ -22,6 +20,9 @@ RATE, CLIPPING_NORM, NOISE_STD = 0.1, 1.0, 1.0
 
 Step = Callable[[int], None]
 """`step(i)` trains on batch i."""
+
+Prepared = Callable[[], Step]
+"""A model and rows that wait for what trains them."""
 
 
 def federation(buckets: int = BUCKETS) -> Federation:
@@ -66,18 +67,9 @@ def _batch(rows: int, buckets: int, generator: torch.Generator) -> Batch:
     )
 
 
-# --- ours ---------------------------------------------------------------------------------------------
-
-
 def private_model(contract: Federation) -> MultiTaskModel:
     """Return the project's own model of the contract."""
     return build(contract, generator=torch.Generator().manual_seed(0))
-
-
-def one_group(model: nn.Module) -> list[Group]:
-    """Return all parameters as one clip group."""
-    names = tuple(name for name, _ in model.named_parameters())
-    return [Group(name="all", parameters=names, clipping_norm=CLIPPING_NORM, noise_std=NOISE_STD)]
 
 
 def losses(model: MultiTaskModel, contract: Federation, batch: Batch) -> Tensor:
@@ -89,114 +81,30 @@ def losses(model: MultiTaskModel, contract: Federation, batch: Batch) -> Tensor:
     )
 
 
-def private_step(rows: list[Batch], noise: Noise, mode: Mode = "bookkeeping") -> tuple[Step, Engine]:
-    """Return our step, one row a unit, and its engine."""
-    contract = federation()
+def private_way(rows: list[Batch], noise: Noise) -> Prepared:
+    """Return our step, every row a unit; the engine is made when the step is."""
+    contract, size = federation(), len(rows[0])
     model = private_model(contract)
+
+    def prepared() -> Step:
+        return private_step(model, contract, rows, private_engine(model, size, noise))
+
+    return prepared
+
+
+def private_step(model: MultiTaskModel, contract: Federation, rows: list[Batch], machine: Engine) -> Step:
+    """Return a step of `machine` on `rows`."""
     size = len(rows[0])
-    machine = engine(mode, model, one_group(model), learning_rate=RATE, divisor=float(size), noise=noise)
     units = torch.arange(size)
 
     def step(i: int) -> None:
         machine.step(lambda: losses(model, contract, rows[i]), units, size)
 
-    return step, machine
-
-
-# --- stock PyTorch ------------------------------------------------------------------------------------
-
-
-class StockModel(nn.Module):
-    """The same model from stock layers, its categories in one table."""
-
-    def __init__(self, *, sparse: bool) -> None:
-        super().__init__()
-        self.table = nn.Embedding(CATEGORIES * BUCKETS, WIDTH, sparse=sparse)
-        nn.init.normal_(self.table.weight, std=0.05)
-        widths = (CATEGORIES * WIDTH + NUMBERS, *HIDDEN)
-        layers = [(nn.Linear(i, o), nn.ReLU()) for i, o in zip(widths, HIDDEN, strict=False)]
-        self.tower = nn.Sequential(*(part for pair in layers for part in pair))
-        self.heads = nn.ModuleList(nn.Linear(HIDDEN[-1], 1) for _ in range(3))
-
-    def forward(self, ids: Tensor, numbers: Tensor) -> Tensor:
-        """Return the logits of the tasks, shape (B, 3)."""
-        z = self.tower(torch.cat([self.table(ids).flatten(1), numbers], 1))
-        return torch.cat([head(z) for head in self.heads], 1)
-
-
-StockBatch = tuple[Tensor, Tensor, Tensor, Tensor]
-"""Rows of the one table (B, 26), numbers (B, 13), labels (B, 3), which of them are there (B, 3)."""
-
-
-def stock_batches(rows: list[Batch]) -> list[StockBatch]:
-    """Return the same rows as a stock model wants them."""
-    first = torch.arange(CATEGORIES) * BUCKETS
-    found = []
-    for batch in rows:
-        ids = torch.stack(tuple(batch.ids.values()), 1) + first
-        labels = torch.stack(tuple(batch.labels.values()), 1)
-        found.append((ids, batch.numeric, labels.nan_to_num(0.0), (~labels.isnan()).float()))
-    return found
-
-
-def stock_losses(logits: Tensor, labels: Tensor, present: Tensor) -> Tensor:
-    """Return the sum of the tasks' losses of every row, shape (B,)."""
-    logistic = F.binary_cross_entropy_with_logits(logits[:, :2], labels[:, :2], reduction="none")
-    square = 0.5 * (logits[:, 2] - labels[:, 2]).square()
-    return (logistic * present[:, :2]).sum(1) + square * present[:, 2]
-
-
-def stock_step(rows: list[Batch], *, sparse: bool) -> Step:
-    """Return a step of stock SGD without privacy, with sparse or dense gradients of the table."""
-    model, data = StockModel(sparse=sparse), stock_batches(rows)
-    optimizer = torch.optim.SGD(model.parameters(), lr=RATE)
-
-    def step(i: int) -> None:
-        ids, numbers, labels, present = data[i]
-        optimizer.zero_grad()
-        stock_losses(model(ids, numbers), labels, present).mean().backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-
     return step
 
 
-class _PerRowLoss(nn.Module):
-    """The loss in the form that Opacus wraps."""
-
-    reduction = "mean"
-
-    def forward(self, logits: Tensor, labels: Tensor, present: Tensor) -> Tensor:
-        found = stock_losses(logits, labels, present)
-        return found if self.reduction == "none" else found.mean()
-
-
-def ghost_step(rows: list[Batch]) -> Step:
-    """Return a step of Opacus in its fastest mode, ghost clipping."""
-    from opacus import PrivacyEngine
-    from torch.utils.data import DataLoader, TensorDataset
-
-    data = stock_batches(rows)
-    model = StockModel(sparse=False)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Opacus warns that its generator is not secure, and of renamed hooks
-        wrapped, optimizer, loss, _ = PrivacyEngine().make_private(
-            module=model,
-            optimizer=torch.optim.SGD(model.parameters(), lr=RATE),
-            criterion=_PerRowLoss(),
-            data_loader=DataLoader(TensorDataset(data[0][0]), batch_size=len(rows[0])),
-            noise_multiplier=NOISE_STD / CLIPPING_NORM,
-            max_grad_norm=CLIPPING_NORM,
-            grad_sample_mode="ghost",
-            poisson_sampling=False,
-        )
-    optimizer.step_hook = None
-
-    def step(i: int) -> None:
-        ids, numbers, labels, present = data[i]
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            optimizer.zero_grad()
-            loss(wrapped(ids, numbers), labels, present).backward()
-            optimizer.step()
-
-    return step
+def private_engine(model: MultiTaskModel, size: int, noise: Noise) -> Engine:
+    """Return the engine for batches of `size` rows, all parameters in one clip group."""
+    names = tuple(name for name, _ in model.named_parameters())
+    group = Group(name="all", parameters=names, clipping_norm=CLIPPING_NORM, noise_std=NOISE_STD)
+    return engine("bookkeeping", model, [group], learning_rate=RATE, divisor=float(size), noise=noise)

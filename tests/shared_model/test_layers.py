@@ -1,10 +1,12 @@
 """Three layers, two forms, one record: per-unit gradients follow from records alone."""
 
+from collections.abc import Sequence
+
 import pytest
 import torch
 from torch import Tensor
 
-from shared_model.layers import Bank, Embedding, Linear, recording
+from shared_model.layers import Bank, Embedding, Linear, reading, recording, side_by_side
 
 M, B = 3, 5
 
@@ -102,3 +104,25 @@ def test_nothing_is_recorded_outside_the_block() -> None:
 def test_the_same_generator_makes_the_same_layer() -> None:
     a, b = Linear(3, 2, generator=seeded(7)), Linear(3, 2, generator=seeded(7))
     assert torch.equal(a.weight, b.weight)
+
+
+def test_tables_side_by_side_are_their_lookups_one_after_the_other() -> None:
+    tables = [Embedding(4, 2, generator=seeded()), Embedding(5, 3, generator=seeded(1))]
+    ids = [torch.tensor([1, 0]), torch.tensor([4, 2])]
+    together = side_by_side(tables, ids)
+    assert torch.equal(together, torch.cat([tables[0](ids[0]), tables[1](ids[1])], -1))
+
+
+def test_a_reader_answers_every_lookup_inside_the_block_and_none_after_it() -> None:
+    table, ids = Embedding(4, 2, generator=seeded()), torch.tensor([1, 3])
+    asked: list[int] = []
+
+    def reader(tables: Sequence[Embedding], ids: Sequence[Tensor]) -> Tensor:
+        asked.append(len(tables))
+        return torch.zeros(2, 7)
+
+    with reading(reader):
+        assert table(ids).shape == (2, 7)
+        assert side_by_side([table, table], [ids, ids]).shape == (2, 7)
+    assert table(ids).shape == (2, 2)
+    assert asked == [1, 2]

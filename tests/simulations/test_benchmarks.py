@@ -6,7 +6,17 @@ from rich.console import Console
 
 from client.config import load_merchant
 from client.data.dataset import prepare
-from simulations.benchmarks import BENCHMARKS, audit, deployment, encoding, exports, ledger, overhead, report
+from simulations.benchmarks import (
+    BENCHMARKS,
+    audit,
+    deployment,
+    encoding,
+    exports,
+    ledger,
+    overhead,
+    private,
+    report,
+)
 from simulations.benchmarks.report import Result
 
 FAST = Result(id="overhead.small_ms", value=0.5, unit="ms", target=1.0)
@@ -44,7 +54,7 @@ def test_a_round_of_idle_merchants_takes_time():
 def test_every_benchmark_is_in_the_table():
     assert {
         "overhead": overhead.run, "encoding": encoding.run, "deployment": deployment.run,
-        "ledger": ledger.run, "audit": audit.run,
+        "ledger": ledger.run, "audit": audit.run, "private": private.run,
     } == BENCHMARKS  # fmt: skip
 
 
