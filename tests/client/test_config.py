@@ -156,8 +156,38 @@ def test_a_password_given_as_a_parameter_is_masked() -> None:
     )
 
 
-def test_a_contract_with_a_larger_epsilon_than_the_cap_is_refused(tmp_path: Path) -> None:
-    private = contract(privacy={"epsilon": 8.0, "delta": 1e-6})
+PRIVATE = {
+    "federation": {"name": "test", "rounds": 1, "full_batch": True},
+    "privacy": {"epsilon": 8.0, "delta": 1e-6},
+}
+
+
+def test_a_cap_below_the_contracts_epsilon_is_kept_and_stops_the_training_later(tmp_path: Path) -> None:
     path = write_merchant(tmp_path, orders=ORDERS, privacy={"max_epsilon": 4.0})
-    with pytest.raises(ConfigError, match=r"max_epsilon is 4.0; allowed: at least 8.0"):
-        load_merchant(path, private)
+    assert load_merchant(path, contract(**PRIVATE)).privacy.max_epsilon == 4.0
+
+
+def test_the_ledger_lies_beside_the_file_and_not_in_the_state(tmp_path: Path) -> None:
+    config = load_merchant(write_merchant(tmp_path, orders=ORDERS), contract(**PRIVATE))
+    assert config.ledger == config.file.parent / "ledger"
+    assert config.state not in config.ledger.parents
+
+
+SMALL = {"small": {"shoppers": 0, "weight": 1.0, "role": "receive"}}
+
+
+def test_a_merchant_has_the_role_of_its_tier(tmp_path: Path) -> None:
+    path = write_merchant(tmp_path, orders=ORDERS)
+    assert load_merchant(path, contract(**PRIVATE)).role == "train"
+    assert load_merchant(path, contract(**PRIVATE, tiers=SMALL)).role == "receive"
+
+
+def test_a_merchant_may_only_receive_where_its_tier_trains(tmp_path: Path) -> None:
+    path = write_merchant(tmp_path, orders=ORDERS, merchant={"name": "acme", "role": "receive"})
+    assert load_merchant(path, contract(**PRIVATE)).role == "receive"
+
+
+def test_a_merchant_may_not_train_where_its_tier_only_receives(tmp_path: Path) -> None:
+    path = write_merchant(tmp_path, orders=ORDERS, merchant={"name": "acme", "role": "train"})
+    with pytest.raises(ConfigError, match=r"merchant\.role is 'train'; allowed: receive"):
+        load_merchant(path, contract(**PRIVATE, tiers=SMALL))

@@ -197,7 +197,7 @@ def test_a_seed_is_the_agents_alone(shop: Path) -> None:
 
 
 def test_under_privacy_a_seed_is_refused_before_anything_starts(shop: Path) -> None:
-    agreement = shops.contract() | {"privacy": {"epsilon": 8.0, "delta": 1e-6}}
+    agreement = shops.contract(federation={"full_batch": True}, privacy={"epsilon": 8.0, "delta": 1e-6})
     (shop / "federation.toml").write_text(tomli_w.dumps(agreement))
     with pytest.raises(ConfigError, match="protects nobody"):
         up(shop, Role.ALL, told, seed=7)
