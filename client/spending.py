@@ -15,7 +15,7 @@ from shared_model.privacy.plan import Plan, plan_of
 from shared_model.schema import Federation
 
 from .config import MerchantConfig
-from .private.ledgers import limits_of
+from .private.ledgers import ledger_file, limits_of
 
 COSTS_NOTHING = (
     "Serving heads, evaluation, the accept gate and every prediction are computed at home from what was "
@@ -45,34 +45,43 @@ class Training:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Spending:
+class Balance:
+    """What one ledger says under one contract, in numbers.
+
+    Attributes:
+        delta: Of the contract; every epsilon here is at this delta.
+        promised: The contract's epsilon for one whole plan.
+        cap: The merchant's own largest epsilon over everything; None for none.
+        spent: On this contract, in all its trainings.
+        total: On everything in the ledger.
+        rounds_left: How many more rounds of this contract fit, counted up to those of a whole plan.
+    """
+
+    delta: float
+    promised: float
+    cap: float | None
+    spent: float
+    total: float
+    rounds_left: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spending(Balance):
     """All of one ledger, held against one contract.
 
     Attributes:
         file: The ledger.
         simulated: Whether its noise can be repeated, as in a simulation; then it protects nobody.
         unit: Of the contract.
-        delta: Of the contract; every epsilon here is at this delta.
-        promised: The contract's epsilon for one whole plan.
-        cap: The merchant's own largest epsilon over everything; None for none.
         trainings: In the order of their first charge.
-        spent: On this contract, in all its trainings.
-        checked: The same by Opacus's accountants, name -> epsilon.
-        total: On everything in the ledger.
-        rounds_left: How many more rounds of this contract fit, counted up to those of a whole plan.
+        checked: What was spent on this contract by Opacus's accountants, name -> epsilon.
     """
 
     file: Path
     simulated: bool
     unit: str
-    delta: float
-    promised: float
-    cap: float | None
     trainings: tuple[Training, ...]
-    spent: float
     checked: dict[str, float]
-    total: float
-    rounds_left: int
 
 
 def spending(config: MerchantConfig, federation: Federation, file: Path) -> Spending:
@@ -84,28 +93,44 @@ def spending(config: MerchantConfig, federation: Federation, file: Path) -> Spen
     """
     plan = plan_of(federation, config.tier)
     charges = read_charges(file)
-    mine = [charge for charge in charges if charge.fingerprint == federation.fingerprint]
-    cap = config.privacy.max_epsilon
+    mine = _under(federation, charges)
     return Spending(
+        **vars(_balance(config, federation, plan, charges)),
         file=file,
         simulated=file.name.startswith("simulated-"),
         unit=plan.unit,
-        delta=plan.delta,
-        promised=plan.epsilon,
-        cap=cap,
         trainings=_trainings(charges, plan.delta),
-        spent=epsilon(_events(mine), plan.delta),
         checked=dict(cross_check(_events(mine), plan.delta)) if mine else {},
-        total=epsilon(_events(charges), plan.delta),
-        rounds_left=min(
-            plan.rounds, repetitions(charges, _round(federation, plan), limits_of(config, federation))
-        ),
     )
+
+
+def balance(config: MerchantConfig, federation: Federation) -> Balance:
+    """Return what a merchant's own ledger says under a contract with privacy (errors as in `spending`)."""
+    charges = read_charges(ledger_file(config.ledger))
+    return _balance(config, federation, plan_of(federation, config.tier), charges)
 
 
 def ledgers(config: MerchantConfig) -> list[Path]:
     """Return the merchant's ledgers: its own, and those of simulations."""
     return sorted(config.ledger.glob("*.jsonl"))
+
+
+def _balance(
+    config: MerchantConfig, federation: Federation, plan: Plan, charges: Sequence[Charge]
+) -> Balance:
+    fitting = repetitions(charges, _round(federation, plan), limits_of(config, federation))
+    return Balance(
+        delta=plan.delta,
+        promised=plan.epsilon,
+        cap=config.privacy.max_epsilon,
+        spent=epsilon(_events(_under(federation, charges)), plan.delta),
+        total=epsilon(_events(charges), plan.delta),
+        rounds_left=min(plan.rounds, fitting),
+    )
+
+
+def _under(federation: Federation, charges: Iterable[Charge]) -> list[Charge]:
+    return [charge for charge in charges if charge.fingerprint == federation.fingerprint]
 
 
 def _round(federation: Federation, plan: Plan) -> Charge:

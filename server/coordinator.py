@@ -22,6 +22,7 @@ from .checkpoint import Checkpoint, Progress
 from .config import RunSettings
 from .open_round import needed
 from .private_aggregation import NoiseOf
+from .promise import promised
 from .questions import Note, Sign, unsigned
 from .roster import Roster
 from .strategy import FederatedStrategy
@@ -154,6 +155,7 @@ def _begun(federation: Federation, initial: SharedArrays, settings: RunSettings,
             lineage=settings.lineage,
             seed=settings.seed,
             rounds=federation.federation.rounds,
+            privacy=promised(federation),
         )
         _save(federation, progress, settings, note)
         return progress

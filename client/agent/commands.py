@@ -1,13 +1,16 @@
 """What `fedbazaar-client status` and `fedbazaar-client adopt` do."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from client.connection import load_deployed
+from client.config import load_merchant
+from client.connection import Deployed, load_deployed
 from shared_model import files
 from shared_model.errors import ConfigError, ProtocolError, Refused
 from shared_model.protocol import Instruction, Refusal, SharedArrays
+from shared_model.schema import load_federation
 
 from .record import history_of
 from .stub import owner_adopt, owner_status
@@ -22,8 +25,8 @@ def status(merchant: Path) -> dict[str, Any]:
         merchant: Its `merchant.toml`, or the folder that holds it.
 
     Returns:
-        The keys of `client.agent.record.history`, with `merchant` and `agent_up`; of an agent that is up also
-        `process`, `tier`, `tasks` and `at_work`.
+        The keys of `client.agent.record.history`, with `merchant`, `agent_up` and `privacy` (below); of an
+        agent that is up also `process`, `tier`, `tasks` and `at_work`.
 
     Raises:
         ConfigError: The merchant's file is not acceptable.
@@ -32,8 +35,9 @@ def status(merchant: Path) -> dict[str, Any]:
     deployed = load_deployed(merchant)
     told = owner_status(deployed.state)
     if told is None:
-        return {"agent_up": False, "merchant": deployed.name, **history_of(deployed.state)}
-    return {"agent_up": True, **told}
+        told = {"merchant": deployed.name, **history_of(deployed.state)}
+        return {"agent_up": False, **told, "privacy": _privacy(deployed)}
+    return {"agent_up": True, **told, "privacy": _privacy(deployed)}
 
 
 def adopt(merchant: Path, released: Path) -> dict[str, Any]:
@@ -55,6 +59,31 @@ def adopt(merchant: Path, released: Path) -> dict[str, Any]:
     except Refused as error:
         raise Refused(error.code, _why(Refusal(error.code), deployed.state)) from None
     return status(merchant)
+
+
+def _privacy(deployed: Deployed) -> dict[str, Any] | None:
+    """Return what the ledger says under the contract, as JSON values.
+
+    Returns:
+        `on` says whether the contract has privacy; if so, `receives` whether this merchant only receives, and
+        otherwise `spent`, `promised`, `delta`, `total`, `cap` and `rounds_left` are as in
+        `client.spending.Balance`. None where the files are not there, as beside a node of another user.
+
+    Raises:
+        StateError: The ledger was changed.
+    """
+    try:
+        federation = load_federation(deployed.connection.contract)
+        if federation.privacy is None:
+            return {"on": False}
+        config = load_merchant(deployed.file, federation)
+    except (ConfigError, OSError):
+        return None
+    if config.role == "receive":
+        return {"on": True, "receives": True}
+    from client.spending import balance  # what computes an epsilon takes a second to import
+
+    return {"on": True, "receives": False, **asdict(balance(config, federation))}
 
 
 def _read(released: Path) -> tuple[Instruction, SharedArrays]:

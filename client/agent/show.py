@@ -29,6 +29,8 @@ def _parts(status: Mapping[str, Any]) -> Iterable[RenderableType]:
     if status["agent_up"]:
         yield Text(_at_work(status["at_work"]))
     yield _trainings(status["trainings"])
+    if status["privacy"] is not None:
+        yield Text(_privacy(status["privacy"]))
     if status["adopted"] is None:
         yield Text("Nothing was adopted yet: nothing is served.")
     else:
@@ -60,6 +62,22 @@ def _trainings(trainings: Iterable[Mapping[str, Any]]) -> RenderableType:
     for training in trainings:
         table.add_row(*_cells(training, "lineage", "rounds", "last_round", "at"))
     return table if table.row_count else Text("No round was answered yet.")
+
+
+def _privacy(told: Mapping[str, Any]) -> str:
+    if not told["on"]:
+        return (
+            "The contract trains WITHOUT differential privacy: an update may tell something about a single "
+            "shopper."
+        )
+    if told["receives"]:
+        return "It only receives: nothing about a shopper leaves, and no budget is spent."
+    cap = "" if told["cap"] is None else f"; {told['total']:.3f} of its own cap of {told['cap']:g}"
+    left = f"{told['rounds_left']} more rounds fit" if told["rounds_left"] else "nothing is left"
+    return (
+        f"Ledger: epsilon {told['spent']:.3f} of {told['promised']:g} is spent, at delta "
+        f"{told['delta']:g}{cap}; {left}."
+    )
 
 
 def _served(adopted: Mapping[str, Any]) -> Table:

@@ -146,7 +146,7 @@ def _spoken(event: Event, history: History) -> list[str]:
     """Return the lines that a user sees for one event of the journal."""
     match event["event"]:
         case "run_started":
-            return [f"{history.rounds} rounds, contract {event['fingerprint'][:12]}"]
+            return [f"{history.rounds} rounds, contract {event['fingerprint'][:12]}", *_privacy(event)]
         case "resumed":
             return [f"going on after round {event['round']}"]
         case "round_closed":
@@ -171,6 +171,10 @@ def closed_round(history: History) -> str:
         return "no round yet"
     counted = f"round {last.number} of {history.rounds}: {len(last.accepted)} accepted"
     return "; ".join([counted, *_not_used(last), f"{last.seconds:.1f} s"])
+
+
+def _privacy(event: Event) -> list[str]:
+    return [f"privacy: {event['privacy']['text']}"] if "privacy" in event else []
 
 
 def _telemetry(event: Event) -> list[str]:

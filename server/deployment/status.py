@@ -10,7 +10,9 @@ from rich.table import Table
 
 from shared_model import processes
 from shared_model.errors import StateError
+from shared_model.schema import load_federation
 
+from ..promise import promised
 from . import certificates, flower, lineages, members, registration, superlink
 from .history import RoundHistory, tally
 from .lineages import Run
@@ -20,8 +22,8 @@ from .market import Market
 def facts(market: Market) -> dict[str, Any]:
     """Return all that can be said about a coordinator's folder, as JSON values.
 
-    Keys: `folder`, `address`, `coordinator` (`up` or `down`), `superlink` (the same), `certificate`, `run`
-    (None before the first one), `members`.
+    Keys: `folder`, `address`, `coordinator` (`up` or `down`), `superlink` (the same), `certificate`,
+    `privacy` (`server.promise.promised`), `run` (None before the first one), `members`.
 
     Raises:
         ConfigError: A file of the folder says something that is not allowed.
@@ -38,6 +40,7 @@ def facts(market: Market) -> dict[str, Any]:
             "coordinator": "up" if processes.is_held(market.lock) else "down",
             "superlink": "up" if up else "down",
             "certificate": _certificate(market),
+            "privacy": promised(load_federation(market.contract)),
             "run": _run(runs[-1], active.result()) if runs else None,
             "members": _members(market, online.result()),
         }
@@ -121,6 +124,7 @@ def _about(found: Mapping[str, Any]) -> Table:
     table.add_row("coordinator", found["coordinator"])
     table.add_row("SuperLink", found["superlink"])
     table.add_row("certificate", f"{days} days left{soon}")
+    table.add_row("privacy", found["privacy"]["text"])
     for name, text in _about_run(found["run"]):
         table.add_row(name, text)
     return table

@@ -25,7 +25,9 @@ from server.coordinator import RoundSummary
 from server.release import RELEASED
 from shared_model import journal
 from shared_model.files import read_tensors
+from shared_model.privacy.ledger import read_charges
 from shared_model.protocol import SharedArrays
+from shared_model.schema import load_federation
 from simulations import federated
 from simulations.federated import Site
 from simulations.local_deployment import LocalDeployment, wait_until
@@ -74,6 +76,15 @@ class Shop:
         told = owner_status(self.state)
         return bool(told and told["at_work"])
 
+    @property
+    def ledger(self) -> Path:
+        return self.folder / "ledger" / "ledger.jsonl"
+
+    @property
+    def charges(self) -> list[tuple[str, int]]:
+        """What every charge of the ledger is for, and its round, oldest first."""
+        return [(charge.what, charge.round) for charge in read_charges(self.ledger)]
+
     def process(self, name: str) -> psutil.Process:
         """The agent, the bridge or the node."""
         return psutil.Process(int((self.state / "logs" / f"{name}.pid").read_text()))
@@ -105,6 +116,10 @@ class Town:
     def shops(self) -> list[Shop]:
         return [self.shop(name) for name in self.names]
 
+    @property
+    def is_private(self) -> bool:
+        return load_federation(self.site.contract).privacy is not None
+
     def everybody_in(self, *rounds: int) -> dict[int, list[str]]:
         """Return `accepted` of a run in which no answer was lost."""
         return {number: list(self.names) for number in rounds}
@@ -118,14 +133,14 @@ class Town:
 
     # --- to begin -------------------------------------------------------------------------------------------
 
-    def invite(self) -> None:
-        """Invite and enrol every merchant of the site."""
+    def invite(self, tiers: Mapping[str, str] | None = None) -> None:
+        """Invite and enrol every merchant of the site; those that `tiers` does not name in the usual tier."""
         for name, file in self.site.merchants.items():
             shutil.copytree(file.parent, self.deployment.shop(name), dirs_exist_ok=True)
         with ThreadPoolExecutor(2) as pool:
             list(pool.map(self.deployment.invite, self.names))
         for name in self.names:
-            self.deployment.enroll(name, "--tier", TIER)
+            self.deployment.enroll(name, "--tier", (tiers or {}).get(name, TIER))
 
     def open(self) -> None:
         """Start everybody, and wait until the merchants are connected."""
@@ -135,8 +150,9 @@ class Town:
         self.wait_connected()
 
     def start(self, name: str, *options: str, **how: Any) -> None:
-        """Start a merchant whose draws can be repeated."""
-        self.deployment.start_merchant(name, "--seed", str(SEED), *options, **how)
+        """Start a merchant; its draws can be repeated unless the contract has privacy."""
+        seed = () if self.is_private else ("--seed", str(SEED))
+        self.deployment.start_merchant(name, *seed, *options, **how)
 
     def wait_connected(self, *names: str, times: int = 1, seconds: float = 150.0) -> None:
         """Wait until these merchants' screens, of all by default, said so many times that they are."""

@@ -42,6 +42,16 @@ def contract(**changes: Mapping[str, Any]) -> dict[str, Any]:
     return tables | {name: {**tables.get(name, {}), **change} for name, change in changes.items()}
 
 
+def private_contract(*, rounds: int, local_steps: int = 1, **privacy: Any) -> dict[str, Any]:
+    """The demo's tasks under a budget; one shopper moves features of others, which has its own share."""
+    terms = {"rounds": rounds, "full_batch": True, "local_steps": local_steps}
+    return contract(federation=terms) | {
+        "bottom": {"architecture": "wide"},
+        "local": {"optimizer": "sgd", "learning_rate": 0.1},
+        "privacy": {"epsilon": 8.0, "delta": 1e-6, "statistics": 0.1, **privacy},
+    }
+
+
 def write(folder: Path, agreement: Mapping[str, Any] | None = None, **experiment: Any) -> Path:
     """Write `tiny.toml` and its contract; return the experiment's file."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -23,13 +23,7 @@ SHOPS = ("synthetic-01", "synthetic-02", "synthetic-03")
 
 
 def contract(**privacy: Any) -> dict[str, Any]:
-    """Two private rounds of the demo's tasks; one shopper moves its features across shoppers."""
-    tables = experiments.contract(federation={"rounds": 2, "full_batch": True, "local_steps": 1})
-    return tables | {
-        "bottom": {"architecture": "wide"},
-        "local": {"optimizer": "sgd", "learning_rate": 0.1},
-        "privacy": {"epsilon": 8.0, "delta": 1e-6, "statistics": 0.1, **privacy},
-    }
+    return experiments.private_contract(rounds=2, **privacy)
 
 
 def train(site: Site, directory: Path, on_round: Callable[[RoundSummary], None] | None = None) -> None:

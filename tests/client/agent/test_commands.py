@@ -3,6 +3,7 @@
 import json
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -77,6 +78,48 @@ def test_before_the_first_start_the_status_says_so(tmp_path: Path) -> None:
     assert "No round was answered yet." in page
     assert "Nothing was adopted yet" in page
     assert "Nothing was refused." in page
+
+
+def private(folder: Path, **options: Any) -> Path:
+    """The same shop under a private contract of two rounds."""
+    agreement = contract(local_steps=1, full_batch=True, rounds=2)
+    return shops.write(
+        folder,
+        agreement=agreement | {"privacy": {"epsilon": 8.0, "delta": 1e-6}},
+        connect=CONNECT,
+        split={"validation_from": "2024-02-10", "test_from": "2024-02-20"},
+        **options,
+    )[0]
+
+
+def test_the_status_says_what_the_ledger_holds_and_how_much_is_left(tmp_path: Path) -> None:
+    path = private(tmp_path)
+    assert "Ledger: epsilon 0.000 of 8 is spent, at delta 1e-06; 2 more rounds fit." in said("status", path)
+    with desk(shops.opened(path, path.parent / "federation.toml", seed=None)) as running:
+        running.train()
+        told = commands.status(path)["privacy"]
+    assert (told["spent"] > 5.0, told["rounds_left"]) == (True, 1)
+    assert "1 more rounds fit" in said("status", path)
+
+
+def test_the_status_of_one_with_a_cap_names_it(tmp_path: Path) -> None:
+    page = said("status", private(tmp_path, privacy={"max_epsilon": 3.0}))
+    assert "0.000 of its own cap of 3; nothing is left." in page
+
+
+def test_the_status_of_one_that_receives_says_that_it_spends_nothing(tmp_path: Path) -> None:
+    page = said("status", private(tmp_path, merchant={"name": "acme", "role": "receive"}))
+    assert "It only receives: nothing about a shopper leaves" in page
+
+
+def test_the_status_says_where_a_contract_has_no_privacy(tmp_path: Path) -> None:
+    assert "trains WITHOUT differential privacy" in said("status", shop(tmp_path))
+
+
+def test_where_the_contract_is_not_there_the_status_says_nothing_of_privacy(tmp_path: Path) -> None:
+    path = shop(tmp_path)
+    (tmp_path / "federation.toml").unlink()
+    assert commands.status(path)["privacy"] is None
 
 
 def test_a_released_file_is_adopted_and_what_is_served_is_shown(tmp_path: Path) -> None:

@@ -105,6 +105,11 @@ def test_a_run_is_shown_from_its_start_to_its_release(market: Market, link: Flow
     assert "released.safetensors" in said
 
 
+def test_what_the_contract_promises_is_said_before_the_first_round(market: Market, link: Flower) -> None:
+    link.events = [[STARTED | {"privacy": {"text": "NONE. Updates can reveal something."}}, *WHOLE[1:]]]
+    assert "privacy: NONE. Updates can reveal something." in begun(market)
+
+
 def test_what_privacy_tells_of_a_round_is_shown(market: Market, link: Flower) -> None:
     told = {"telemetry": {"late": 0.25}, "telemetry_std": 0.031}
     protected = {"event": "merchants_protected", "round": 1, "noise_std": 12.5, "epsilon": 1.25}
