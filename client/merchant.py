@@ -184,14 +184,13 @@ class Merchant:
         return self.served().logits(task, rows)
 
     def _build(self) -> MultiTaskModel:
-        common = self.federation.tasks
+        """The two files alone decide which heads there are: which tasks have labels is for nobody to see."""
+        common, wanted = self.federation.tasks, self.config.tasks
         return build(
             self.federation,
             generator=self._stream("initial", 0),
-            own_tasks={t: self.dataset.tasks[t] for t in self.dataset.own_tasks},
-            alone=[
-                t for t, task in self.dataset.tasks.items() if t in common and task.head != common[t].head
-            ],
+            own_tasks={t: wanted[t] for t in self.config.own_tasks},
+            alone=[t for t, task in wanted.items() if t in common and task.head != common[t].head],
             catalogues={task: len(items) for task, items in self.dataset.catalogues.items()},
         )
 

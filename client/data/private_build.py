@@ -27,7 +27,7 @@ from .blocks import SERIES, block_sums
 from .draft import HASHED, Draft, hashed_units
 from .encoding import Where
 from .kept import kept
-from .private_checks import check_private_split, check_private_table, private_tasks
+from .private_checks import asks_of_items, check_private_split, check_private_table, private_tasks
 from .rows.item_window import first_items, separate_item_windows
 from .rows.shop import Shop
 from .split import PARTS, Bounds, assign_by_hash, dated_bounds
@@ -106,7 +106,7 @@ def _some(frame: pl.DataFrame, wanted: pl.Expr, where: Where) -> tuple[pl.DataFr
 
 
 def _shop_rows(made: Shop, tasks: dict[str, Task], federation: Federation) -> Rows:
-    of_items = {name: task for name, task in tasks.items() if _asks_of_items(task)}
+    of_items = {name: task for name, task in tasks.items() if asks_of_items(task)}
     of_shoppers = {name: task for name, task in tasks.items() if name not in of_items}
     counted = replace(made, lines=first_items(made.lines))
     training = pl.col("time") < made.bounds.validation_from
@@ -135,17 +135,13 @@ def _in_training(frame: pl.DataFrame, split: Bounds | None) -> pl.Series:
     return pl.Series(by_hash) & frame["unit"].is_not_null()
 
 
-def _asks_of_items(task: Task) -> bool:
-    return is_owned_by_items(library.TASKS[task.library].rows)
-
-
 def _kind_only(kind: str) -> Where:
     return lambda row: f"a row of kind {kind}"
 
 
 def _buyers(made: Shop, tasks: dict[str, Task]) -> NDArray[np.uint64]:
     """The units whose purchases items' rows count, if such rows are wanted."""
-    if not any(_asks_of_items(task) for task in tasks.values()):
+    if not any(asks_of_items(task) for task in tasks.values()):
         return np.zeros(0, np.uint64)
     training = made.lines.filter(pl.col("order_ts") < made.bounds.validation_from)
     return training["unit"].unique().to_numpy()

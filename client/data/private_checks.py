@@ -46,9 +46,12 @@ def check_private_table(config: MerchantConfig, privacy: Privacy) -> None:
 def private_tasks(config: MerchantConfig, federation: Federation) -> frozenset[str]:
     """Return the tasks that a merchant trains with privacy, its own ones too: those whose table is declared.
 
-    The two files alone decide; a task without a single label is one of them. A retrieval task is none: its
-    catalogue is what all shoppers bought. Neither is a task that needs to know a shopper again, where the
-    unit is the record. They are fitted after the release, as everything that only serves.
+    The two files alone decide; a task without a single label is one of them. What is not trained is fitted
+    after the release, as everything that only serves:
+
+    * A retrieval task: its catalogue is what all shoppers bought.
+    * A task of the merchant's own on rows of items: the contract has no clip group with their sensitivity.
+    * A task that needs to know a shopper again, where the unit is the record.
     """
     by_record = federation.privacy is not None and federation.privacy.unit == "record"
     return frozenset(
@@ -56,8 +59,14 @@ def private_tasks(config: MerchantConfig, federation: Federation) -> frozenset[s
         for name, task in config.tasks.items()
         if not isinstance(task, schema.Retrieval)
         and _declared(config, name, task)
+        and not (name in config.own_tasks and config.table is None and asks_of_items(task))
         and not (by_record and task.library and "customer_id" in library.TASKS[task.library].needs)
     )
+
+
+def asks_of_items(task: Task) -> bool:
+    """Whether the rows that a task of the library asks of a shop's tables belong to items."""
+    return bool(task.library) and library.ROW_KINDS[library.TASKS[task.library].rows].owner == "item"
 
 
 def _declared(config: MerchantConfig, name: str, task: Task) -> bool:

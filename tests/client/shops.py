@@ -62,6 +62,7 @@ def write(
     table: pl.DataFrame | None = None,
     *,
     agreement: dict[str, Any] | None = None,
+    labels: dict[str, str] | None = None,
     **changes: Any,
 ) -> tuple[Path, Path]:
     """Write a shop; return the paths of its merchant.toml and of the contract."""
@@ -75,7 +76,7 @@ def write(
             "source": "examples.parquet",
             "time": "day",
             "unit": "who",
-            "labels": {"bought": "bought", "amount": "amount"},
+            "labels": labels or {"bought": "bought", "amount": "amount"},
         },
         "split": {"validation_days": 10, "test_days": 10},
         **changes,

@@ -22,9 +22,11 @@ class Market:
     items: list[dict[str, Any]]
     events: list[dict[str, Any]]
 
-    def write(self, folder: Path) -> Path:
-        """Write the export and its merchant.toml."""
-        return write_shop(folder, self.orders, items=self.items, events=self.events or None, split=SPLIT)
+    def write(self, folder: Path, **tables: Any) -> Path:
+        """Write the export and its merchant.toml; `tables` are more of its tables."""
+        return write_shop(
+            folder, self.orders, items=self.items, events=self.events or None, split=SPLIT, **tables
+        )
 
     def everybody(self) -> list[tuple[str, str]]:
         """Return whoever may be removed: shoppers, guests' orders and guests' sessions."""

@@ -113,7 +113,8 @@ def sums(rows: PrivateExamples, federation: Federation) -> dict[str, Tensor]:
 
     With K, B and the learning rate at 1 that is each clip group's sum over all units of clipped gradients.
     """
-    model = build(federation, generator=torch.Generator().manual_seed(0))
+    own = {name: task for name, task in rows.tasks.items() if name not in federation.tasks}
+    model = build(federation, generator=torch.Generator().manual_seed(0), own_tasks=own)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
@@ -195,6 +196,19 @@ def test_one_clip_over_all_tasks_and_tables_moves_by_at_most_one_norm(tmp_path: 
     assert (
         0.5 < largest(tmp_path, made, one_shopper_fewer(made), agreement(deep=True))["joint"] <= 1 + TOLERANCE
     )
+
+
+def test_an_own_task_on_rows_of_items_moves_nothing_that_travels(tmp_path: Path) -> None:
+    """Under one clip a shopper's rows and two products' would add up to three norms."""
+    own = {"name": "mine", **OF_ITEMS["units"]}
+    made, federation = market(0), agreement(deep=True)
+    wanted = [*({"name": name} for name in federation.tasks), own]
+    told = known(made.write(tmp_path / "told"), federation)
+    whole, *others = (
+        private(m.write(tmp_path / str(n), task=wanted), federation, told)["joint"]
+        for n, m in enumerate([made, *one_shopper_fewer(made)])
+    )
+    assert 0.5 < max(float((whole - other).norm()) for other in others) / C <= 1 + TOLERANCE
 
 
 def test_where_the_record_is_the_unit_one_record_moves_a_sum_by_at_most_one_norm(

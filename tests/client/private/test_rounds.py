@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 
 from client.merchant import Merchant
@@ -217,3 +218,32 @@ def test_telemetry_travels_as_one_more_array_where_the_contract_asks_for_it(tmp_
     assert told.shape == (2,)
     [charge] = read_charges(ledger_file(mine.config.ledger))
     assert charge.events == plan_of(mine.federation, "any").round_events()
+
+
+def with_one_label_or_none(column: str) -> list[pl.DataFrame]:
+    """Neighbours: only shopper-3's rows may have a label of one task, and in the second table have none."""
+    label = pl.when(pl.col("who") == "shopper-3").then(pl.col(column))
+    return [shops.examples().with_columns(label), shops.examples().with_columns(pl.lit(None).alias(column))]
+
+
+def test_whose_prior_is_trained_does_not_hang_on_one_shoppers_label(tmp_path: Path) -> None:
+    """With a head of its own a merchant leaves a prior alone, whatever the rows say."""
+    wanted = [{"name": "bought"}, {"name": "amount", "head": "local"}]
+    told, moved = [], []
+    for number, table in enumerate(with_one_label_or_none("amount")):
+        mine = merchant(tmp_path / str(number), table=table, task=wanted)
+        told.append(mine.describe().tasks)
+        start, now = initial_shared(mine.federation, 0), train(mine).arrays
+        moved.append({name for name in start if not np.array_equal(start[name], now[name])})
+    assert told == [{"bought"}, {"bought"}]
+    assert moved[0] == moved[1]
+
+
+def test_an_own_task_without_a_label_trains_like_any_other(tmp_path: Path) -> None:
+    options: dict[str, Any] = {
+        "task": [{"name": "bought"}, {"name": "tip", "kind": "regression"}],
+        "labels": {"bought": "bought", "tip": "amount"},
+    }
+    _, without = with_one_label_or_none("amount")
+    mine = merchant(tmp_path, table=without, **options)
+    assert set(train(mine).arrays) == set(initial_shared(mine.federation, 0))
