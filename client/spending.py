@@ -1,16 +1,16 @@
 """What a merchant's privacy ledger says: what was released, what it cost, what is left.
 
-Computed from the ledger's events alone, with a second, independent accountant beside the first.
+Computed from the ledger's events alone, as its limits count them, with independent accountants beside.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from shared_model.privacy.accounting import cross_check, epsilon
+from shared_model.privacy.accounting import cross_check
 from shared_model.privacy.events import PrivacyEvent
-from shared_model.privacy.ledger import Charge, read_charges
-from shared_model.privacy.limits import repetitions
+from shared_model.privacy.ledger import Charge, Limit, read_charges
+from shared_model.privacy.limits import repetitions, spent
 from shared_model.privacy.plan import Plan, plan_of
 from shared_model.schema import Federation
 
@@ -53,7 +53,7 @@ class Balance:
         promised: The contract's epsilon for one whole plan.
         cap: The merchant's own largest epsilon over everything; None for none.
         spent: On this contract, in all its trainings.
-        total: On everything in the ledger.
+        total: On everything in the ledger; infinite where its releases protect different units.
         rounds_left: How many more rounds of this contract fit, counted up to those of a whole plan.
     """
 
@@ -99,7 +99,7 @@ def spending(config: MerchantConfig, federation: Federation, file: Path) -> Spen
         file=file,
         simulated=file.name.startswith("simulated-"),
         unit=plan.unit,
-        trainings=_trainings(charges, plan.delta),
+        trainings=_trainings(charges, _everything(config, plan)),
         checked=dict(cross_check(_events(mine), plan.delta)) if mine else {},
     )
 
@@ -123,10 +123,16 @@ def _balance(
         delta=plan.delta,
         promised=plan.epsilon,
         cap=config.privacy.max_epsilon,
-        spent=epsilon(_events(_under(federation, charges)), plan.delta),
-        total=epsilon(_events(charges), plan.delta),
+        spent=spent(charges, Limit(plan.epsilon, plan.delta, federation.fingerprint)),
+        total=spent(charges, _everything(config, plan)),
         rounds_left=min(plan.rounds, fitting),
     )
+
+
+def _everything(config: MerchantConfig, plan: Plan) -> Limit:
+    """The limit over all charges: the merchant's own cap, and without one as large as the contract's."""
+    cap = config.privacy.max_epsilon
+    return Limit(plan.epsilon if cap is None else cap, plan.delta)
 
 
 def _under(federation: Federation, charges: Iterable[Charge]) -> list[Charge]:
@@ -146,7 +152,7 @@ def _round(federation: Federation, plan: Plan) -> Charge:
     )
 
 
-def _trainings(charges: Sequence[Charge], delta: float) -> tuple[Training, ...]:
+def _trainings(charges: Sequence[Charge], limit: Limit) -> tuple[Training, ...]:
     keys = dict.fromkeys((charge.fingerprint, charge.lineage) for charge in charges)
     found = []
     for fingerprint, lineage in keys:
@@ -158,7 +164,7 @@ def _trainings(charges: Sequence[Charge], delta: float) -> tuple[Training, ...]:
                 unit=mine[0].unit,
                 rounds=sum(charge.what == "round" for charge in mine),
                 statistics=sum(charge.what == "statistics" for charge in mine),
-                epsilon=epsilon(_events(mine), delta),
+                epsilon=spent(mine, limit),
             )
         )
     return tuple(found)

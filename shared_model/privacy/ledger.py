@@ -200,6 +200,13 @@ def _charges(entries: Iterable[Entry]) -> tuple[Charge, ...]:
 
 def _exhausted(charges: tuple[Charge, ...], charge: Charge, limit: Limit) -> str:
     """Return what a merchant reads when its budget is spent."""
+    found = counting.units((*charges, charge), limit)
+    if len(found) > 1:
+        return (
+            f"Round {charge.round} ({charge.what}) does not fit {limit}: it protects one {charge.unit}, the "
+            f"ledger holds releases of the units {' and '.join(found)}, and no epsilon holds for both. "
+            "Nothing was released. A merchant's own cap can stand over contracts of one unit only."
+        )
     before, after = counting.spent(charges, limit), counting.spent((*charges, charge), limit)
     way_out = (
         "raise `[privacy] max_epsilon` in merchant.toml if the shoppers may be protected less"

@@ -7,6 +7,10 @@ Two ways of counting, because a plan and a choice are two things:
       at one order that the first charge fixes.
 When the second begins, everything is counted again in the second way, which says more. Whether it begins at
 all may depend on what was released; in the worst case a limit that changed over holds with twice its delta.
+
+An epsilon belongs to a unit. What was released of single records says next to nothing about a shopper who has
+many, and the other way round a record may move all that its shopper contributes; so charges of two units are
+never counted together, and what would need it is refused.
 """
 
 import math
@@ -62,9 +66,16 @@ def committed(charges: Iterable[Charge]) -> bool:
     return len(contracts) <= 1 and one_each and (len(trainings) <= 1 or len(kinds) <= 1)
 
 
+def units(charges: Iterable[Charge], limit: Limit) -> tuple[str, ...]:
+    """Return whom the charges protect that a limit counts; an epsilon is of one unit, never of two."""
+    return tuple(sorted({charge.unit for charge in charges if limit.counts(charge)}))
+
+
 def spent(charges: Sequence[Charge], limit: Limit) -> float:
-    """Return the epsilon that has been spent of a limit."""
+    """Return the epsilon that has been spent of a limit; infinite where it counts releases of two units."""
     counted = [charge for charge in charges if limit.counts(charge)]
+    if len(units(counted, limit)) > 1:
+        return math.inf
     events = _events(counted)
     order = _order(counted, limit)
     return (
@@ -79,6 +90,8 @@ def fits(charges: Sequence[Charge], charge: Charge, limit: Limit, *, times: int 
     if not limit.counts(charge):
         return True
     counted = [*(c for c in charges if limit.counts(c)), charge]
+    if len(units(counted, limit)) > 1:
+        return False
     events = composed([*_events(counted), *_repeated(charge.events, times - 1)])
     order = _order(counted, limit)
     if order is None:

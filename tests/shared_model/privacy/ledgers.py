@@ -13,6 +13,7 @@ def charge(
     sampling_rate: float = 1.0,
     noise_multiplier: float = 10.0,
     count: int = 1,
+    unit: str = "shopper",
 ) -> Charge:
     """Return the charge of a round; everything but its number is public and the same every time."""
     event = PrivacyEvent(sampling_rate=sampling_rate, noise_multiplier=noise_multiplier, count=count)
@@ -22,6 +23,6 @@ def charge(
         round=number,
         what=what,
         digest=f"{number:064x}",
-        unit="shopper",
+        unit=unit,
         events=(event,),
     )

@@ -58,6 +58,13 @@ def test_the_stricter_of_two_limits_wins(path):
         ledger.charge(charge(1), [*LIMITS, Limit(0.1, 1e-6)])
 
 
+def test_a_limit_over_releases_of_two_units_admits_nothing_and_says_why(path):
+    with Ledger(path) as ledger:
+        ledger.charge(charge(1, fingerprint="other", unit="record"), LIMITS)
+        with pytest.raises(BudgetExhausted, match="units record and shopper, and no epsilon holds for both"):
+            ledger.charge(charge(1), LIMITS)
+
+
 def test_a_charge_without_a_limit_is_refused(path):
     with Ledger(path) as ledger, pytest.raises(UnaccountedRelease, match="without a limit"):
         ledger.charge(charge(1), [])

@@ -119,3 +119,12 @@ def test_a_longer_training_is_computed_rarely(monkeypatch):
     monkeypatch.setattr(limits, "upper_epsilon", lambda plan, delta: asked.append(plan) or 0.0)
     assert all(fits([SAMPLED] * n, SAMPLED, EVERYTHING) for n in range(100))
     assert len(asked) < 10
+
+
+def test_releases_of_two_units_have_no_epsilon_together():
+    """What hides a record says next to nothing of a shopper with many of them."""
+    of_records = charge(fingerprint="other", unit="record")
+    assert spent([of_records, charge()], EVERYTHING) == float("inf")
+    assert not fits([of_records], charge(), EVERYTHING)
+    assert repetitions([of_records], charge(), [EVERYTHING]) == 0
+    assert fits([of_records], charge(), CONTRACT)
