@@ -20,6 +20,10 @@ HASHED = "hashed"
 """Beginning of the names of files with 64-bit hashes, which are gone when the dataset is finished."""
 
 
+_LIKE_ALONE = r"^(named )*row \d+$"
+"""Owners whose names look like those of rows without an owner get other names."""
+
+
 class Draft(GrowingFolder):
     """The growing arrays of a dataset; remembers the few things that are needed to finish it."""
 
@@ -81,7 +85,8 @@ class Draft(GrowingFolder):
             return hashed_units(alone)
         if frame["unit"].dtype == pl.UInt64:
             return frame["unit"].to_numpy()
-        return hashed_units(frame.select(pl.col("unit").fill_null(alone)).to_series())
+        named = pl.when(pl.col("unit").str.contains(_LIKE_ALONE)).then("named " + pl.col("unit"))
+        return hashed_units(frame.select(pl.coalesce(named, "unit", alone)).to_series())
 
     def _label(self, name: str, task: Task, frame: pl.DataFrame, where: Where) -> Array:
         column = f"label.{name}"

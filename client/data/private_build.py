@@ -27,7 +27,13 @@ from .blocks import SERIES, block_sums
 from .draft import HASHED, Draft, hashed_units
 from .encoding import Where
 from .kept import kept
-from .private_checks import asks_of_items, check_private_split, check_private_table, private_tasks
+from .private_checks import (
+    asks_of_items,
+    check_private_items,
+    check_private_split,
+    check_private_table,
+    private_tasks,
+)
 from .rows.item_window import first_items, separate_item_windows
 from .rows.shop import Shop
 from .split import PARTS, Bounds, assign_by_hash, dated_bounds
@@ -69,6 +75,7 @@ def _build(config: MerchantConfig, federation: Federation, folder: Path) -> None
         raise ValueError("Expected a contract with a [privacy] table.")
     check_private_split(config)
     check_private_table(config, privacy)
+    check_private_items(config)
     trained = private_tasks(config, federation)
     tasks = {name: task for name, task in config.tasks.items() if name in trained}
     split = dated_bounds(config.split, timezone=config.timezone)

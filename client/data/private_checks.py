@@ -43,6 +43,26 @@ def check_private_table(config: MerchantConfig, privacy: Privacy) -> None:
         raise ConfigError(config.file, "table.time", None, allowed)
 
 
+def check_private_items(config: MerchantConfig) -> None:
+    """Refuse item facts read from order lines where sessions read them: there would be a line of one shopper.
+
+    Rows of orders read only facts that do not depend on who bought; a session reads the list price too, and
+    looks at items that perhaps one other shopper bought.
+
+    Raises:
+        ConfigError: The items table is the export of the orders or of the events.
+    """
+    if config.items is None or config.events is None:
+        return
+    told = {(t.source, t.query) for t in (config.orders, config.events) if t is not None}
+    if (config.items.source, config.items.query) in told:
+        allowed = (
+            "an export of the assortment, since one of order lines or events tells a session what other "
+            "shoppers bought, and this contract hides every shopper; or no [items], or no [events]"
+        )
+        raise ConfigError(config.file, "items.source", config.items.source, allowed)
+
+
 def private_tasks(config: MerchantConfig, federation: Federation) -> frozenset[str]:
     """Return the tasks that a merchant trains with privacy, its own ones too: those whose table is declared.
 

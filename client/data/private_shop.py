@@ -13,8 +13,9 @@ is what is done otherwise, or why it need not be:
 * Trailing columns are left out; noised ones take their place (`statistics.py`).
 * Reading, typing and dropping a line looks at that line alone. A table that cannot be read (several
   currencies, too many unreadable values) is an error: nothing is released then.
-* The items table describes the assortment, which is the merchant's own and not a shopper's. One made from
-  order lines says the same of an item whoever bought it, but for its list price, which only sessions read.
+* The items table describes the assortment, which is the merchant's own and not a shopper's. One read from
+  order lines must say the same of an item whoever bought it, but for its list price. Only sessions read that,
+  so with sessions such a table is refused (`private_checks.check_private_items`).
 * Rows stand in the order of time, then of the export; nothing looks at a row's position but to choose among
   the rows of one unit.
 

@@ -97,6 +97,13 @@ def test_a_row_without_a_label_does_not_take_the_place_of_one_with_it(tmp_path: 
     assert prices(view(write_shop(tmp_path, orders), private(max_records=2))) == [1.0, 2.0]
 
 
+def test_nobody_shares_a_unit_with_a_row_that_names_no_shopper(tmp_path: Path) -> None:
+    """Rows without a name are told apart by their position, and positions move when somebody is missing."""
+    table = pl.DataFrame({"who": ["row 1", None, "named row 1"], "day": ["2024-01-05"] * 3, "y": [0, 1, 1]})
+    path = write_table(tmp_path, table, time="day", unit="who", labels={"bought": "y"}, split=SPLIT)
+    assert view(path, private(BOUGHT, {"price": NUMERIC})).units == 3
+
+
 def test_which_rows_count_is_decided_for_each_unit_and_kind_alone() -> None:
     units, kind, day = np.array([7, 7, 7, 9, 7]), np.array([0, 0, 1, 0, 0]), np.array([1, 2, 0, 5, 2])
     assert latest(units, kind, day, most=np.array([2, 1])).tolist() == [1, 4, 2, 3]
@@ -358,3 +365,15 @@ def test_a_query_is_run_once_for_all_that_is_asked_of_the_private_view(tmp_path:
     rows = view(path, federation)
     (tmp_path / "shop.db").unlink()
     assert shoppers_in_training(loaded(path, federation), federation) == rows.units
+
+
+def test_item_facts_from_order_lines_are_refused_where_sessions_read_them(tmp_path: Path) -> None:
+    """Without bob, who bought the mug last, cid's session would see another price."""
+    seen = {"event_ts": after(9), "event_type": "view", "session_id": "s", "item_id": "mug"}
+    lines = [order(1), order(5, customer_id="bob", unit_price=60.0)]
+    write_shop(tmp_path, lines, events=[seen])
+    tables = {name: {"source": f"{name}.parquet"} for name in ("orders", "events")}
+    own = {"source": "orders.parquet", "rename": {"price": "unit_price"}}
+    path = write_merchant(tmp_path, split=SPLIT, items=own, **tables)
+    with pytest.raises(ConfigError, match=r"items\.source"):
+        view(path, private({"buys": {"kind": "binary", "library": "session_purchase"}}, {"price": NUMERIC}))
