@@ -102,10 +102,10 @@ def test_the_noise_is_that_of_the_plan() -> None:
 def test_what_is_released_lies_on_the_public_grid() -> None:
     federation = contract()
     told = plan(groups=(group("days", clipping_norm=8.0, noise_multiplier=1.0),))
-    # noise of 8 / 10 on each number; a power of two at most 2^-12 of it is 2^-13
+    # noise of 8 / 10 on each number; a power of two at most 2^-8 of it is 2^-9
     weight, bias = trained(federation, two_shoppers(federation), told)
-    assert weight * 2**13 == int(weight * 2**13)
-    assert bias * 2**13 == int(bias * 2**13)
+    assert weight * 2**9 == int(weight * 2**9)
+    assert bias * 2**9 == int(bias * 2**9)
 
 
 def test_steps_beyond_the_first_go_on_from_the_noised_model() -> None:
