@@ -28,8 +28,8 @@ _HOSTILE: dict[str, Row] = {
     "a loss just beyond": Row(0, (1,), 0.0, 1e2),
 }
 
-_GRID = 2.0**-10
-"""The sums are rounded to a grid far finer than their noise; a difference of two of them to twice that."""
+_GRID = 2.0**-8
+"""Largest step, in parts of the noise, of the grid that every sum is rounded to, and a difference with it."""
 
 
 def telemetry(subject: Subject) -> tuple[Finding, ...]:
@@ -46,7 +46,7 @@ def telemetry(subject: Subject) -> tuple[Finding, ...]:
         Finding(
             name="telemetry.sensitivity",
             value=moves[worst],
-            high=1 + _GRID * plan.noise_multiplier,
+            high=1 + _GRID * math.sqrt(len(plan.tasks)) * plan.noise_multiplier,
             says=f"Largest part of the losses that one shopper makes up, over the claim (here: {worst}).",
         ),
     )
