@@ -1,7 +1,8 @@
 """What canaries prove: lower bounds on epsilon beside what is claimed for the same steps.
 
-All errors together stay below 5 %: 2 % for the step audit, 1 % for each audit from one run, and a hundredth
-of a per cent for each statistical certificate.
+A bound on a step lies above the truth once in a thousand times, one from a whole run once in a hundred at
+most, and a statistical certificate refutes an honest mechanism once in ten thousand. So all errors of an
+audit together stay below 3 %.
 """
 
 from collections.abc import Iterator
@@ -15,16 +16,19 @@ from shared_model.privacy.events import PrivacyEvent
 from shared_model.privacy.plan import Plan
 
 from .canaries import Observed, observe
-from .estimators import one_run, one_run_fdp, separation, step_bound
+from .estimators import one_run, one_run_fdp, separation, step_bound, two_worlds
 from .subject import Subject
 
-STEP_CONFIDENCE, RUN_CONFIDENCE = 0.98, 0.99
+STEP_CONFIDENCE, RUN_CONFIDENCE = 0.999, 0.99
 
 _MOST_STEPS = 100
 _PRECISION = 0.02
 """Aimed at: the lower bound on sensitivity over noise is so much below the truth."""
 
-_FEWEST, _MOST = 6_000, 150_000
+_RELEASES = 300_000
+"""Of each world, that a threshold is tried on."""
+
+_FEWEST, _MOST = 10_000, 150_000
 """Canaries."""
 
 COINS = 4_000
@@ -63,9 +67,10 @@ class Bound:
 
 
 def bounds(subject: Subject) -> Iterator[Bound]:
-    """Yield the bounds of the step audit and of the two audits from one run, as they come."""
+    """Yield the bounds of the step audit, of a threshold on one step and of one run, as they come."""
     seen = watched(subject)
     yield step(seen, subject.plan)
+    yield threshold(seen, subject.plan)
     yield from runs(seen, subject.plan)
 
 
@@ -97,6 +102,24 @@ def step(seen: Observed, plan: Plan, *, confidence: float = STEP_CONFIDENCE) -> 
         confidence=confidence,
         says=f"{_scope(plan)}Sensitivity over noise of a step is {found.ratio * plan.noise_multiplier:.4f} "
         f"of the claimed one, and at least {found.ratio_low * plan.noise_multiplier:.4f}.",
+    )
+
+
+def threshold(seen: Observed, plan: Plan, *, confidence: float = STEP_CONFIDENCE) -> Bound:
+    """Return what a threshold on the release of one step proves; it does not ask for Gaussian noise.
+
+    Every canary in every step is a run of its own of the same two worlds: it entered the step, or it did
+    not. The first ones are enough.
+    """
+    event = PrivacyEvent(sampling_rate=1.0, noise_multiplier=plan.noise_multiplier)
+    inside, outside = seen.scores[seen.entered][:_RELEASES], seen.scores[~seen.entered][:_RELEASES]
+    return Bound(
+        name="threshold on one step",
+        epsilon=two_worlds(outside, inside, delta=plan.delta, confidence=confidence),
+        claimed=accounting.epsilon([event], plan.delta),
+        steps=1,
+        confidence=confidence,
+        says=f"{inside.size} releases with their canary and {outside.size} without.",
     )
 
 

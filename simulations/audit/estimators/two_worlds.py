@@ -1,7 +1,8 @@
 """Epsilon from many runs of two worlds, one with the target and one without.
 
-The plainest audit: a threshold on a score is an attack, and no attack on a private mechanism has many more
-hits than false alarms. It needs thousands of runs, so it suits mechanisms of which a run is cheap.
+The plainest audit, which assumes nothing about the noise: a threshold on a score is an attack, and no attack
+on a private mechanism has many more hits than false alarms. It needs thousands of runs, so it suits
+mechanisms of which a run is cheap, as one step is.
 """
 
 import math
@@ -11,6 +12,11 @@ from numpy.typing import NDArray
 from scipy import stats
 
 Floats = NDArray[np.float64]
+
+
+_TAIL = np.geomspace(1e-5, 1e-2, 40)
+_SHARES = np.concatenate([_TAIL, np.linspace(0.01, 0.99, 99), 1 - _TAIL])
+"""Thresholds are tried at these quantiles of all scores; the best ones lie far out."""
 
 
 def two_worlds(outside: Floats, inside: Floats, *, delta: float, confidence: float = 0.95) -> float:
@@ -41,7 +47,7 @@ def two_worlds(outside: Floats, inside: Floats, *, delta: float, confidence: flo
 
 def _best(alarms: Floats, hits: Floats, delta: float, tail: float) -> tuple[float, float]:
     """Return (bound, threshold) of the best threshold for these runs."""
-    thresholds = np.unique(np.quantile(np.concatenate([alarms, hits]), np.linspace(0, 1, 201)))
+    thresholds = np.unique(np.quantile(np.concatenate([alarms, hits]), _SHARES))
     return max((_log_ratio(alarms >= t, hits >= t, delta, tail), float(t)) for t in thresholds)
 
 

@@ -29,9 +29,19 @@ large = { shoppers = 500, weight = 1.0 }
 
 @pytest.fixture
 def contract(tmp_path):
-    path = tmp_path / "federation.toml"
-    path.write_text(CONTRACT)
-    return path
+    return written(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def audited(tmp_path_factory):
+    """The folder of a contract that was certified, and what the command said."""
+    contract = written(tmp_path_factory.mktemp("audited"))
+    return contract.parent, certified(contract)
+
+
+def written(folder):
+    (folder / "federation.toml").write_text(CONTRACT)
+    return folder / "federation.toml"
 
 
 def called(*arguments):
@@ -42,18 +52,20 @@ def certified(contract, *more):
     return called("certify", contract, "--tier", "small", "--no-mutants", "--out", contract.parent, *more)
 
 
-def test_an_honest_contract_is_certified_and_signed(contract):
-    assert certified(contract).exit_code == 0
-    assert (contract.parent / "certify.html").exists()
-    assert called("verify", contract.parent / "certify.json").exit_code == 0
+def test_an_honest_contract_is_certified_and_signed(audited):
+    folder, result = audited
+    assert result.exit_code == 0
+    assert (folder / "certify.html").exists()
+    assert called("verify", folder / "certify.json").exit_code == 0
 
 
-def test_the_same_seed_gives_the_same_report(contract):
-    reports = []
-    for _ in range(2):
-        certified(contract, "--seed", "7")
-        reports.append(json.loads((contract.parent / "certify.json").read_text())["report"])
-    assert reports[0] == reports[1]
+def test_the_same_seed_gives_the_same_report(audited, contract):
+    certified(contract)
+    first, second = (
+        json.loads((folder / "certify.json").read_text())["report"]
+        for folder in (audited[0], contract.parent)
+    )
+    assert first == second
 
 
 def test_a_broken_mechanism_is_refuted_and_the_command_fails(contract, monkeypatch):
