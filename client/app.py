@@ -12,6 +12,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Error, Message, 
 from flwr.clientapp import ClientApp
 
 from shared_model import npy
+from shared_model.errors import FedbazaarError
 from shared_model.protocol import (
     ARRAYS,
     INSTRUCTION,
@@ -55,7 +56,13 @@ def _train(message: Message, merchant: ReachableMerchant) -> RecordDict:
 
 
 def _adopt(message: Message, merchant: ReachableMerchant) -> RecordDict:
-    merchant.adopt(_instruction(message), _arrays(message))
+    """Acknowledge a release. That nothing could be made of it may hang on one row, so it is not told."""
+    try:
+        merchant.adopt(_instruction(message), _arrays(message))
+    except (FedbazaarError, OSError):
+        raise
+    except Exception:
+        _log.exception("a release was received and could not be adopted")
     return RecordDict()
 
 

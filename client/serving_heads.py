@@ -88,10 +88,10 @@ def _problem(
 
 
 def _ridge(spec: schema.Task, z: Tensor, offset: Tensor, labels: Tensor, penalty: float) -> Tensor:
-    """Closed form for half the squared error; shape (1, D + 1)."""
+    """Closed form for half the squared error, shape (1, D + 1); zero where numbers are too large for it."""
     gram = z.T @ z + penalty * torch.eye(z.shape[1], dtype=z.dtype)
-    solution: Tensor = torch.linalg.solve(gram, z.T @ (labels - offset[:, 0]))
-    return solution.unsqueeze(0)
+    solution, singular = torch.linalg.solve_ex(gram, z.T @ (labels - offset[:, 0]))
+    return torch.zeros_like(solution).unsqueeze(0) if singular else solution.unsqueeze(0)
 
 
 def _newton_like(spec: schema.Task, z: Tensor, offset: Tensor, labels: Tensor, penalty: float) -> Tensor:

@@ -16,7 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from shared_model.errors import Refused
+from shared_model.errors import FedbazaarError, Refused
 from shared_model.protocol import Answer, Instruction, Refusal, SharedArrays
 
 from .guard import Pace, Terms
@@ -95,8 +95,10 @@ class Agent:
         """Return the future end of an adoption (conditions and errors as in `train`).
 
         A release that a later adoption replaced is refused: whoever holds the node's socket may have kept it.
+        What goes wrong while heads are fitted is noted for the owner and is no error here: rows decide it,
+        and whoever made the release might have made it so that a certain row does.
         """
-        return self._begun(instruction, lambda: self._adopted_once(instruction, arrays))
+        return self._begun(instruction, lambda: self._received(instruction, arrays))
 
     def adopt_for_owner(self, instruction: Instruction, arrays: SharedArrays) -> "Future[None]":
         """Return the future end of an adoption that the merchant itself wants, of an older release too."""
@@ -170,6 +172,14 @@ class Agent:
             )
             self._listed[training] = instruction.round
         return answer
+
+    def _received(self, instruction: Instruction, arrays: SharedArrays) -> None:
+        try:
+            self._adopted_once(instruction, arrays)
+        except (FedbazaarError, OSError):
+            raise
+        except Exception as error:
+            self.record.refuse("adopt", error, instruction)
 
     def _adopted_once(self, instruction: Instruction, arrays: SharedArrays) -> None:
         if instruction == self._served:

@@ -111,13 +111,11 @@ def test_an_adoption_is_acknowledged_by_an_empty_reply() -> None:
         (UnaccountedRelease(SECRET), Refusal.LEDGER),
         (StateError(SECRET), Refusal.FAILED),
         (OSError(28, SECRET), Refusal.FAILED),
-        (MemoryError(SECRET), Refusal.FAILED),
-        (RuntimeError(SECRET), Refusal.FAILED),
     ],
     ids=lambda value: type(value).__name__,
 )
 @pytest.mark.parametrize("message_type", [MessageType.TRAIN, MessageType.QUERY, f"{MessageType.TRAIN}.adopt"])
-def test_whatever_goes_wrong_leaves_as_a_code_without_text(
+def test_what_we_expect_to_go_wrong_leaves_as_a_code_without_text(
     error: Exception, code: Refusal, message_type: str
 ) -> None:
     def fail() -> None:
@@ -125,6 +123,31 @@ def test_whatever_goes_wrong_leaves_as_a_code_without_text(
 
     reply = ask(FakeMerchant(fail), message_type, content())
     assert reply.error.code == code
+    assert reply.error.reason is None
+
+
+@pytest.mark.parametrize("error", [MemoryError(SECRET), RuntimeError(SECRET)], ids=repr)
+def test_that_nothing_could_be_made_of_a_release_stays_at_the_merchant(error: Exception) -> None:
+    """Whoever makes the release could make it so that the fit fails where a certain shopper's row is."""
+
+    def fail() -> None:
+        raise error
+
+    reply = ask(FakeMerchant(fail), f"{MessageType.TRAIN}.adopt", content())
+    assert not reply.has_error()
+    assert len(reply.content) == 0
+
+
+@pytest.mark.parametrize("error", [MemoryError(SECRET), RuntimeError(SECRET)], ids=repr)
+@pytest.mark.parametrize("message_type", [MessageType.TRAIN, MessageType.QUERY])
+def test_whatever_else_goes_wrong_leaves_as_one_code_without_text(
+    error: Exception, message_type: str
+) -> None:
+    def fail() -> None:
+        raise error
+
+    reply = ask(FakeMerchant(fail), message_type, content())
+    assert reply.error.code == Refusal.FAILED
     assert reply.error.reason is None
 
 

@@ -65,3 +65,14 @@ def test_without_rows_the_head_is_its_start(tmp_path: Path) -> None:
     head = serving_heads.fit(model, merchant.dataset, "amount", rows=torch.zeros(0, dtype=torch.long))
     assert head.weight.abs().max() == 0
     assert head.bias.item() == model.head("amount").start
+
+
+def test_a_hostile_release_cannot_make_the_fit_fail_where_a_certain_row_is_there(tmp_path: Path) -> None:
+    """Huge and equal representations leave nothing of the pull; the head stays where it starts."""
+    merchant = shops.merchant(tmp_path)
+    model = merchant._build()
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.fill_(1e10 if name.startswith("bottom.") else 0.0)
+    head = serving_heads.fit(model, merchant.dataset, "amount")
+    assert (head.weight.abs().max().item(), head.bias.item()) == (0.0, 0.0)

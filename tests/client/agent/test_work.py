@@ -46,6 +46,8 @@ class Slow:
         return Answer({name: 2 * array for name, array in arrays.items()})
 
     def adopt(self, instruction: Instruction, arrays: SharedArrays) -> Mapping[str, Any]:
+        if self.fails_with is not None:
+            raise self.fails_with
         return {}
 
 
@@ -164,6 +166,13 @@ def test_a_release_that_is_sent_again_and_again_is_adopted_once(tmp_path: Path) 
         assert events(agent) == ["adopted"]
         adopted(agent, "spring", by_owner=True).result(10)  # the shop's rows may be others by now
         assert events(agent) == ["adopted"] * 2
+
+
+def test_a_fit_that_fails_is_told_to_the_owner_alone(tmp_path: Path) -> None:
+    with working(tmp_path, Slow(fails_with=RuntimeError("shopper 4711"))) as agent:
+        assert adopted(agent, "spring").result(10) is None
+        assert events(agent) == ["refused"]
+        assert code_of(adopted(agent, "spring", by_owner=True)) == Refusal.FAILED
 
 
 def test_a_round_that_failed_may_be_tried_again_at_once(tmp_path: Path) -> None:
