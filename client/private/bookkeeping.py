@@ -63,10 +63,15 @@ class RecordingModule(AbstractGradSampleModule):  # type: ignore[misc]
     """Opacus's wrapper around a model, for a model whose layers leave records."""
 
     recorded: Recorded | None = None
+    checked = False
 
     def record(self, losses: Losses, units: Units) -> None:
-        """Keep the records of one batch for the optimizer (errors as in `records.record`)."""
-        self.recorded = record(losses, units)
+        """Keep the records of one batch for the optimizer (errors as in `records.record`).
+
+        The first batch with several rows shows that no row's loss depends on another row.
+        """
+        self.recorded = record(losses, units, check=not self.checked)
+        self.checked = self.checked or units.rows > 1
 
     def take(self) -> Recorded:
         """Return the records of the last batch, once: a batch is never used for two steps."""
@@ -149,6 +154,8 @@ class BookkeepingOptimizer(DPOptimizer):  # type: ignore[misc]
         done: float | None = super().step(closure)
         for store in self._stores:
             store.update(store.weight.summed_grad, self._rate)  # type: ignore[attr-defined]
+        for parameter in self._group_of:  # sums without noise stay with nobody
+            parameter.summed_grad = None  # type: ignore[attr-defined]
         return done
 
     def signal_skip_step(self, do_skip: bool = True) -> None:

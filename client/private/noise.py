@@ -59,6 +59,8 @@ class SecureNoise:
     1e-4 over 16 million coordinates. Uniforms of type float64 have 53 bits, so that a sampling rate q is met
     to 1e-16; those of type float32 have 24.
 
+    Not to be shared between threads.
+
     Source: Box and Muller (1958), "A Note on the Generation of Random Normal Deviates"; RFC 8439.
     """
 

@@ -51,6 +51,8 @@ class Hooks:
             self.optimizer.finite = self._backward(losses, owners)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
+        for parameter in self._group_of:  # what has no noise stays with nobody
+            parameter.grad_sample = parameter.summed_grad = None  # type: ignore[attr-defined]
 
     def release(self) -> None:
         """Nothing is owed: every step adds all of its noise."""

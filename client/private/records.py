@@ -41,17 +41,25 @@ class Recorded:
     finite: Tensor
 
 
-def record(losses: Losses, units: Units) -> Recorded:
+def record(losses: Losses, units: Units, *, check: bool = True) -> Recorded:
     """Run forward and backward for one batch; without rows, `losses` is not called.
 
+    Args:
+        losses: Of the batch.
+        units: The owners of its rows.
+        check: Also differentiate the first loss alone (`check_alone`).
+
     Raises:
-        PrivacyError: There is not one loss per row, or a layer has its rows where no rule looks for them.
+        PrivacyError: There is not one loss per row, a layer has its rows where no rule looks for them, or a
+            loss depends on another row.
     """
     if not units.rows:
         return Recorded(units=units, uses={}, finite=torch.ones(units.count, dtype=torch.bool))
     with torch.enable_grad(), recording() as tape:
         values = losses()
     check_losses(values, (units.rows,))
+    if check:
+        check_alone(values[0], tape, units.rows)
     return Recorded(
         units=units, uses=uses_of(values.sum(), tape, units.rows), finite=finite_units(values, units)
     )
@@ -65,6 +73,24 @@ def check_losses(values: Tensor, shape: tuple[int, ...]) -> None:
     """
     if values.shape != shape:
         raise PrivacyError(f"Expected losses of shape {shape}, got {tuple(values.shape)}.")
+
+
+def check_alone(first: Tensor, tape: Sequence[Record], rows: int) -> None:
+    """Refuse a model in which the first row's loss depends on what layers return for other rows.
+
+    Units can be clipped one by one only if nothing couples their rows: no statistic of the batch, no loss
+    over pairs, no layer that mixes rows. (What couples them by labels alone has no gradient to show it; the
+    auditor's certificate looks for that.)
+
+    Raises:
+        PrivacyError: It does; or a layer has its rows on another axis than its rule says.
+    """
+    for layer, used in uses_of(first, tape, rows, retain=True).items():
+        if any(u.gradient[1:].nan_to_num().any() for u in used):
+            raise PrivacyError(
+                f"The loss of a row depends on what a {type(layer).__name__} returns for other rows, so that"
+                " one unit would move what others contribute."
+            )
 
 
 def finite_units(values: Tensor, units: Units) -> Tensor:

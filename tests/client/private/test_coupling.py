@@ -1,0 +1,84 @@
+"""Units can be clipped one by one only where no row's loss depends on another row."""
+
+import pytest
+import torch
+
+from client.private.bookkeeping import Bookkeeping
+from client.private.noise import SecureNoise
+from shared_model.errors import PrivacyError
+
+from .graphs import (
+    EVERY_ARCHITECTURE,
+    UNITS,
+    Net,
+    batch_of,
+    linear,
+    model_of,
+    one_group,
+    seeded,
+    stepped,
+    table,
+    task_losses,
+)
+
+OWNERS = UNITS["one row per unit"]
+X = torch.randn(12, 12, 3, generator=seeded())
+
+
+@pytest.mark.parametrize(
+    "coupled",
+    [
+        lambda m, x: (m.a(x[:, 0]) - m.a(x[:, 0]).mean(0)).square().sum(1),
+        lambda m, x: (m.a(x[:, 0]).T - torch.ones(12, 1)).square().mean(1),
+        lambda m, x: (m.a(x[:, 0]) @ m.a(x[:, 0]).T).logsumexp(1),
+        lambda m, x: m.a(x).sum((0, 2)),
+    ],
+    ids=[
+        "a statistic of the batch",
+        "a loss that broadcasts",
+        "a softmax over the batch",
+        "rows on another axis",
+    ],
+)
+def test_losses_that_couple_rows_are_refused(coupled: object) -> None:
+    model = Net({"a": linear(3, 1)})
+    with pytest.raises(PrivacyError, match="depends on what a Linear returns for other rows"):
+        stepped("bookkeeping", model, coupled, X, OWNERS, one_group(model))
+
+
+def test_a_coupled_table_is_refused() -> None:
+    model = Net({"t": table(5, 2)})
+    with pytest.raises(PrivacyError, match="what a Store returns for other rows"):
+        stepped("bookkeeping", model, lambda m, i: m.t(i).cumsum(0).flip(0).sum(1), torch.arange(3),
+                (torch.arange(3), 3), one_group(model))  # fmt: skip
+
+
+@pytest.mark.parametrize("architecture", EVERY_ARCHITECTURE)
+def test_no_model_of_the_project_couples_rows(architecture: str) -> None:
+    model = model_of(architecture)
+    stepped("bookkeeping", model, task_losses(architecture), batch_of(architecture), OWNERS, one_group(model))
+
+
+def test_one_row_alone_shows_nothing_so_the_next_batch_is_looked_at() -> None:
+    model = Net({"a": linear(3, 1)})
+    machine = Bookkeeping(model, one_group(model), learning_rate=1.0, divisor=1.0, noise=SecureNoise())
+    x = X[:, 0]
+    machine.step(lambda: m_minus_mean(model, x[:1]), torch.zeros(1, dtype=torch.int64), 1)
+    with pytest.raises(PrivacyError, match="for other rows"):
+        machine.step(lambda: m_minus_mean(model, x), *OWNERS)
+
+
+def m_minus_mean(model: Net, x: torch.Tensor) -> torch.Tensor:
+    return (model.a(x) - model.a(x).mean(0)).square().sum(1)
+
+
+@pytest.mark.parametrize("mode", ["bookkeeping", "hooks"])
+def test_no_sum_without_noise_stays_on_a_parameter(mode: str) -> None:
+    from client.private import engine
+
+    model = Net({"a": linear(3, 2)})
+    machine = engine(mode, model, one_group(model), learning_rate=1.0, divisor=1.0, noise=SecureNoise())
+    machine.step(lambda: model.a(X[:, 0]).sum(1), *OWNERS)
+    left = {name: value for p in model.parameters() for name, value in vars(p).items() if value is not None}
+    assert not any(isinstance(value, torch.Tensor) for value in left.values())
+    assert all(p.grad is None for p in model.parameters())
