@@ -140,9 +140,7 @@ def test_that_nothing_could_be_made_of_a_release_stays_at_the_merchant(error: Ex
 
 @pytest.mark.parametrize("error", [MemoryError(SECRET), RuntimeError(SECRET)], ids=repr)
 @pytest.mark.parametrize("message_type", [MessageType.TRAIN, MessageType.QUERY])
-def test_whatever_else_goes_wrong_leaves_as_one_code_without_text(
-    error: Exception, message_type: str
-) -> None:
+def test_whatever_goes_wrong_leaves_as_a_code_without_text(error: Exception, message_type: str) -> None:
     def fail() -> None:
         raise error
 
