@@ -95,12 +95,17 @@ def ledger(
     as_json: Annotated[bool, typer.Option("--json", help="Print it for programs.")] = False,
 ) -> None:
     """Say what was spent of the privacy budget, on what, and what is left; by two accountants."""
+    from shared_model.privacy.words import missing
+
     from .config import load_merchant
     from .connection import load_deployed, merchant_file
     from .spending import ledgers, spending
     from .spending_show import show
 
-    federation = load_federation(contract or load_deployed(merchant).connection.contract)
+    file = contract or load_deployed(merchant).connection.contract
+    federation = load_federation(file)
+    if federation.privacy is None:
+        raise missing(file, "no budget to account for")
     config = load_merchant(merchant_file(merchant), federation)
     found = [spending(config, federation, file) for file in ledgers(config)]
     if as_json:

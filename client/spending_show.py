@@ -6,6 +6,8 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from shared_model.privacy.words import meaning
+
 from .spending import COSTS_NOTHING, Spending
 
 _SHOWN = 12
@@ -14,25 +16,38 @@ _SHOWN = 12
 def show(found: Sequence[Spending], console: Console) -> None:
     """Print what was spent, on what, and what is left."""
     if not found:
-        console.print("The ledger is empty: nothing about any shopper has left this merchant.")
+        console.print(
+            "There is no ledger: no private training was charged here. If this merchant did train, its "
+            "ledger was moved or deleted."
+        )
     for ledger in found:
         console.print(Group(*_parts(ledger)))
     console.print(Text(COSTS_NOTHING, style="dim"))
 
 
 def _parts(ledger: Spending) -> Iterable[RenderableType]:
-    yield Text(f"{ledger.file}: one {ledger.unit} at this merchant, delta {ledger.delta:g}", style="bold")
+    yield Text(str(ledger.file), style="bold")
+    yield Text(
+        f"Promised to each {ledger.unit} of this merchant. "
+        f"{meaning(ledger.promised, ledger.delta, ledger.unit)}"
+    )
     if ledger.simulated:
         yield Text(
             "Of a simulation: its noise can be repeated from the seed and protects nobody.", style="yellow"
         )
-    yield _trainings(ledger)
+    if ledger.trainings:
+        yield _trainings(ledger)
+    else:
+        yield Text("The ledger is empty: no private training was charged yet.")
     yield Text(
         f"Spent under this contract: epsilon {ledger.spent:.3f} of {ledger.promised:g}. {_left(ledger)}"
     )
     if ledger.checked:
         others = ", ".join(f"{name} {value:.3f}" for name, value in sorted(ledger.checked.items()))
-        yield Text(f"Counted again by other accountants: {others}.")
+        yield Text(
+            f"Counted again by other accountants: {others}. These are upper bounds on the same cost, and "
+            "less exact, so they may lie a little above the ledger's."
+        )
     if ledger.cap is not None:
         yield Text(f"Spent in all: epsilon {ledger.total:.3f}; this merchant's own cap is {ledger.cap:g}.")
     elif len({training.fingerprint for training in ledger.trainings}) > 1:
@@ -42,7 +57,7 @@ def _parts(ledger: Spending) -> Iterable[RenderableType]:
 def _left(ledger: Spending) -> str:
     if not ledger.rounds_left:
         return "Nothing is left: this merchant takes no more part in training, and goes on serving."
-    return f"{ledger.rounds_left} more rounds fit."
+    return f"{ledger.rounds_left} more {'rounds fit' if ledger.rounds_left > 1 else 'round fits'}."
 
 
 def _trainings(ledger: Spending) -> Table:

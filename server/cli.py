@@ -1,6 +1,7 @@
 """The coordinator's command, `fedbazaar-server`."""
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -57,8 +58,14 @@ def plan(
         int | None,
         typer.Option(min=1, help="Assumed shoppers of the smallest of them; by default the tier's least."),
     ] = None,
-    epsilon: Annotated[float | None, typer.Option(help="Budget, without a contract.")] = None,
-    delta: Annotated[float, typer.Option(help="Of the same guarantee, without a contract.")] = 1e-6,
+    epsilon: Annotated[
+        float | None,
+        typer.Option(min=1e-3, help="Budget of a shopper, without a contract; smaller is stricter."),
+    ] = None,
+    delta: Annotated[
+        float,
+        typer.Option(min=1e-15, max=0.5, help="Chance that the bound is broken, without a contract."),
+    ] = 1e-6,
     rounds: Annotated[int, typer.Option(min=1, help="R, without a contract.")] = 60,
     local_steps: Annotated[int, typer.Option(min=1, help="K, without a contract.")] = 1,
     batch: Annotated[int, typer.Option(min=1, help="B, without a contract.")] = 256,
@@ -72,12 +79,17 @@ def plan(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
     """Turn a privacy budget into noise, and say what the noise costs."""
+    from shared_model.privacy.words import missing
+
     from . import planning
     from .planning import table
 
     if contract is not None:
         assumed = planning.Assumed(merchants=merchants, shoppers=shoppers)
-        found = planning.planned(load_federation(contract), assumed, cross_check=cross_check)
+        federation = load_federation(contract)
+        if federation.privacy is None:
+            raise missing(contract, "no noise to plan")
+        found = planning.planned(federation, assumed, cross_check=cross_check)
         _shown(asdict(found), table.of_contract(found), as_json)
     elif epsilon is not None:
         told = planning.calculation(
@@ -277,16 +289,40 @@ def _table(facts: dict[str, Any]) -> Table:
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for key, value in facts.items():
-        table.add_row(key.replace("_", " "), _spoken(value))
+        table.add_row(key.replace("_", " "), _ROWS.get(key, _spoken)(value))
     return table
 
 
-def _spoken(value: object) -> str:
-    if value is None:
-        return "none declared"
+def _spoken(value: Any) -> str:
+    """Return a value of the contract in words, without the keys that it leaves out."""
     if isinstance(value, dict):
-        return ", ".join(f"{key} {_spoken(inner)}" for key, inner in value.items())
+        declared = {key: inner for key, inner in value.items() if inner not in (None, {})}
+        return ", ".join(f"{key} {_spoken(inner)}" for key, inner in declared.items())
     return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _privacy(policy: dict[str, Any] | None) -> str:
+    """Return what the contract promises, or that it promises nothing."""
+    from shared_model.privacy.words import NOT_PROTECTED, meaning
+
+    if policy is None:
+        return f"none: this contract trains {NOT_PROTECTED}. No epsilon can be stated."
+    promise = (
+        f"each {policy['unit']} at a merchant is protected in what leaves it. "
+        f"{meaning(policy['epsilon'], policy['delta'], policy['unit'])}"
+    )
+    return f"{promise}\n{_spoken({key: value for key, value in policy.items() if key != 'tasks'})}" + "".join(
+        f"\n{name}: {_spoken(task)}" for name, task in policy["tasks"].items()
+    )
+
+
+def _tiers(tiers: dict[str, dict[str, Any]]) -> str:
+    """Return a line per tier."""
+    return "\n".join(f"{name}: {_spoken(tier)}" for name, tier in tiers.items())
+
+
+_ROWS: dict[str, Callable[[Any], str]] = {"privacy": _privacy, "tiers": _tiers}
+"""Rows of the table that take more than one line."""
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ from client.data.dataset import Dataset
 from client.spending import Spending
 from server.reporting.results import ContractFacts, Merchant, PrivacyFacts, Rows
 from shared_model.model import initial_shared
+from shared_model.privacy.words import meaning
 from shared_model.schema import Federation
 
 from .market import MerchantTables
@@ -36,13 +37,14 @@ def privacy(federation: Federation, spent: Sequence[Spending] = ()) -> PrivacyFa
         return PrivacyFacts(on=False, text=_NO_PRIVACY)
     most = max((ledger.spent for ledger in spent), default=0.0)
     promise = (
-        f"What left a merchant protects each {asked.unit} there: epsilon {most:.3g} was spent of the "
-        f"{asked.epsilon:g} that the contract promises, at delta {asked.delta:g}, by the ledgers of "
-        f"{len(spent)} merchants that trained (the one that spent most)."
+        f"What leaves a merchant carries noise for the sake of each {asked.unit} there. "
+        f"{meaning(asked.epsilon, asked.delta, asked.unit)} The ledgers of {len(spent)} merchants that "
+        f"trained count epsilon {most:.3g} at most, of the {asked.epsilon:g} that the contract promises."
     )
     free = (
-        "Serving heads are fitted at home and cost nothing. The noise of a simulation can be repeated from "
-        "its seed, so this run protects nobody; a deployed merchant takes it from the operating system."
+        "What a merchant serves is fitted at home and costs nothing. This is a simulation: its noise can be "
+        "repeated from the seed, so it shows what privacy costs and protects nobody; a deployed merchant "
+        "takes its noise from the operating system."
     )
     return PrivacyFacts(on=True, text=f"{promise} {free}")
 

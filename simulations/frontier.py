@@ -48,7 +48,7 @@ class Point:
         federated: Mean metric of what is served.
         prior: Mean metric of the released model without any private part.
         gain_percent: Of federated over alone, above zero is better.
-        low_percent: Lower 95 % bound over merchants.
+        low_percent: Lower 95 % bound over merchants; None for a single one.
         high_percent: Upper bound.
     """
 
@@ -62,8 +62,8 @@ class Point:
     federated: float
     prior: float | None
     gain_percent: float
-    low_percent: float
-    high_percent: float
+    low_percent: float | None
+    high_percent: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,6 +197,10 @@ def _point(
         federated=float(np.mean([cell.federated for _, cell in known])),
         prior=float(np.mean(priors)) if priors else None,
         gain_percent=scale * interval.estimate,
-        low_percent=scale * interval.low,
-        high_percent=scale * interval.high,
+        low_percent=_known(scale * interval.low),
+        high_percent=_known(scale * interval.high),
     )
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else value

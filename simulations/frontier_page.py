@@ -23,8 +23,9 @@ from server.reporting.style import (
     svg,
 )
 from server.reporting.template import CSS
-from server.reporting.wording import number, says, signed, spoken
+from server.reporting.wording import NOTHING, number, says, signed, spoken
 from shared_model import files
+from shared_model.privacy.words import meaning
 
 from .frontier import NO_NOISE, Frontier, Point
 from .summary import ALL
@@ -58,8 +59,9 @@ def _panel(axes: Axes, task: str, points: Sequence[Point], levels: Sequence[str]
         whole, colour = group == ALL, _COLOURS[place % len(_COLOURS)]
         label = f"all {mine[0].merchants}" if whole else f"{group} ({mine[0].merchants})"
         at = [x[i] for i in order]
-        low, high = [mine[i].low_percent for i in order], [mine[i].high_percent for i in order]
-        axes.vlines(at, low, high, colour, alpha=0.5)
+        for i in order:
+            for low, high in _bounds(mine[i]):
+                axes.vlines(x[i], low, high, colour, alpha=0.5)
         axes.plot(
             at,
             [mine[i].gain_percent for i in order],
@@ -82,7 +84,18 @@ def _noise(point: Point) -> float:
 
 
 def _short(level: str) -> str:
-    return level.replace("epsilon ", "ε ").replace("next to no noise", "no noise")
+    return level.replace("epsilon ", "ε ").replace("no noise", "\nno noise")
+
+
+def _bounds(point: Point) -> list[tuple[float, float]]:
+    low, high = point.low_percent, point.high_percent
+    return [] if low is None or high is None else [(low, high)]
+
+
+def ordered(points: Sequence[Point]) -> list[Point]:
+    """Return the points task by task, group by group, the most noise first."""
+    tasks, groups = ([*dict.fromkeys(getattr(p, field) for p in points)] for field in ("task", "group"))
+    return sorted(points, key=lambda p: (tasks.index(p.task), groups.index(p.group), -_noise(p)))
 
 
 def table(found: Frontier) -> Table:
@@ -90,8 +103,12 @@ def table(found: Frontier) -> Table:
     drawn = Table(title=f"{found.name}: gain over training alone", title_justify="left")
     for column in ("task", "merchants", "level", "alone", "federated", "gain", "95 % interval"):
         drawn.add_column(column, justify="left" if column in ("task", "merchants", "level") else "right")
-    for point in found.points:
+    before = None
+    for point in ordered(found.points):
+        if before not in (None, (point.task, point.group)):
+            drawn.add_section()
         drawn.add_row(*map(Text, _cells(point)))
+        before = (point.task, point.group)
     return drawn
 
 
@@ -103,16 +120,25 @@ def _cells(point: Point) -> tuple[str, ...]:
         number(point.alone),
         number(point.federated),
         signed(f"{point.gain_percent:+.1f} %"),
-        signed(f"{point.low_percent:+.1f} to {point.high_percent:+.1f} %"),
+        next((signed(f"{low:+.1f} to {high:+.1f} %") for low, high in _bounds(point)), NOTHING),
     )
 
 
 def write_page(found: Frontier, path: Path) -> None:
     """Replace the file at `path` by one self-contained page; it loads nothing and runs nothing."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    rows = [(_cells(point), says(point.low_percent, point.high_percent)) for point in found.points]
+    environment.filters["spoken"] = spoken
+    tasks: dict[str, list[tuple[Point, tuple[str, ...], str]]] = {}
+    for point in ordered(found.points):
+        verdict = says(point.low_percent, point.high_percent)
+        tasks.setdefault(point.task, []).append((point, _cells(point), verdict.replace(" ", "-")))
+    least = min((p.epsilon for p in found.points if p.epsilon is not None), default=1.0)
     page = environment.from_string(_PAGE).render(
-        found=found, figure=Markup(svg(draw(found.points), "frontier")), rows=rows, css=Markup(CSS)
+        found=found,
+        figure=Markup(svg(draw(found.points), "frontier")),
+        tasks=tasks,
+        css=Markup(CSS),
+        meaning=meaning(least, found.delta),
     )
     files.write(path, page.encode(), durable=False)
 
@@ -127,23 +153,31 @@ _PAGE = """<!doctype html>
 </head>
 <body>
 <h1>{{ found.name }}: what privacy costs</h1>
-<p class="soft">{{ found.seeds | length }} seeds, delta {{ found.delta }}. Every level is the whole experiment
-through coordinator, clients and ledgers; alone is the strongest way to train alone, chosen on validation
-rows.</p>
+<p>Noise protects shoppers and blurs what is learnt. This page shows how much is left of the gain from
+learning together, from the strictest promise to none.</p>
+<p class="soft">{{ meaning }} Twice the epsilon is a much weaker promise.</p>
+<p class="soft">{{ found.seeds | length }} seed{{ "s" if found.seeds | length != 1 }}. Every level is the
+whole experiment through coordinator, clients and ledgers; alone is the strongest way to train alone, chosen
+on validation rows. These are simulations, whose noise can be repeated.</p>
 <figure><div class="wide">{{ figure }}</div>
 <figcaption>A dot is the mean gain over training alone, the line its 95 % interval over merchants: above zero
-they are better off together. From left to right there is less noise; “no noise” is the same recipe with next
-to none, which protects nobody.</figcaption></figure>
+they are better off together. Of fewer than ten merchants the interval is a hint only, and a single one has
+none. From left to right there is less noise: ε is epsilon; “next to no noise” is the same recipe at an
+epsilon of 10,000, which protects nobody; “no privacy” is the contract without its [privacy] table.</figcaption>
+</figure>
+{% for task, lines in tasks.items() %}
+<h3>{{ task | spoken }}: {{ lines[0][0].metric }}</h3>
 <div class="wide"><table>
-<tr><th>task</th><th class="text">merchants</th><th class="text">level</th><th>alone</th><th>federated</th>
+<tr><th>merchants</th><th class="text">level</th><th>alone</th><th>federated</th>
 <th>gain</th><th>95 % interval</th></tr>
-{% for cells, verdict in rows %}
-<tr><td>{{ cells[0] }}</td><td class="text">{{ cells[1] }}</td><td class="text">{{ cells[2] }}</td>
+{% for point, cells, verdict in lines %}
+<tr><td>{{ cells[1] }}</td><td class="text">{{ cells[2] }}</td>
 <td>{{ cells[3] }}</td><td>{{ cells[4] }}</td>
-<td class="{{ verdict | replace(" ", "-") }}">{{ cells[5] }}</td>
+<td class="{{ verdict }}">{{ cells[5] }}</td>
 <td>{{ cells[6] }}</td></tr>
 {% endfor %}
 </table></div>
+{% endfor %}
 <dl><dt>repeat with</dt><dd><code>{{ found.command }}</code></dd>
 {% for name, version in found.environment.items() %}<dt>{{ name }}</dt><dd>{{ version }}</dd>
 {% endfor %}</dl>

@@ -1,6 +1,6 @@
 """What a merchant should know about its data before it joins. All of it stays at the merchant."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,7 @@ from torch import Tensor
 from client.config import MerchantConfig
 from shared_model import library, schema
 from shared_model.errors import ConfigError
+from shared_model.privacy.words import meaning
 from shared_model.schema import Federation
 
 from .constant import Score, constant_score
@@ -138,7 +139,11 @@ def _private_refusals(config: MerchantConfig, federation: Federation) -> Iterato
     policy = federation.privacy
     if policy is None or config.role == "receive":
         return
-    for check in (lambda: check_private_split(config), lambda: check_private_table(config, policy)):
+    checks: tuple[Callable[[], None], ...] = (
+        lambda: check_private_split(config),
+        lambda: check_private_table(config, policy),
+    )
+    for check in checks:
         try:
             check()
         except ConfigError as error:
@@ -153,11 +158,12 @@ def _promise(config: MerchantConfig, federation: Federation) -> str:
     if policy is None:
         return (
             "This contract trains WITHOUT differential privacy: rows stay here, but an update may tell "
-            "something about a single shopper."
+            "something about a single shopper. No epsilon can be stated."
         )
     cap = config.privacy.max_epsilon
     own = f"; this merchant stops at its own cap of {cap:g}" if cap is not None else ""
     return (
-        f"What leaves protects each {policy.unit}: epsilon {policy.epsilon:g} at delta {policy.delta:g} over "
-        f"the whole training{own}."
+        f"Each {policy.unit} is protected in what leaves: epsilon {policy.epsilon:g} at delta "
+        f"{policy.delta:g} over all trainings of this contract{own}. "
+        f"{meaning(policy.epsilon, policy.delta, policy.unit)}"
     )

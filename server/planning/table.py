@@ -1,11 +1,13 @@
 """A plan on a terminal: one table per tier, and what it costs in words."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from rich.console import Group as Lines
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
+
+from shared_model.privacy.words import meaning
 
 from .facts import Calculation, MerchantFacts, Planned, TierFacts
 
@@ -13,8 +15,12 @@ from .facts import Calculation, MerchantFacts, Planned, TierFacts
 def of_contract(plan: Planned) -> RenderableType:
     """Return what a contract's plan says."""
     lines: list[RenderableType] = [Text(f"{plan.name}, contract {plan.fingerprint[:12]}", style="bold")]
-    for tier in plan.tiers:
-        lines += [_tier(tier), *_costs(tier, plan.merchants)]
+    if plan.tiers:
+        first = plan.tiers[0]
+        lines += [Text(meaning(first.epsilon, first.delta, first.unit)), Text(_LETTERS, style="dim")]
+    for alike in _alike(plan.tiers):
+        lines += [_tier(alike), _epsilon(alike[0])]
+        lines += [text for tier in alike for text in _costs(tier, plan.merchants)]
     if plan.receiving:
         lines.append(Text(f"Only receiving, at no cost: {', '.join(plan.receiving)}."))
     if plan.layer is not None:
@@ -35,10 +41,20 @@ def of_calculation(found: Calculation) -> RenderableType:
     return Lines(table, *_warned(found.warnings))
 
 
-def _tier(tier: TierFacts) -> Table:
+def _alike(tiers: Sequence[TierFacts]) -> list[list[TierFacts]]:
+    """Return the tiers in groups that run one and the same mechanism."""
+    found: dict[tuple[object, ...], list[TierFacts]] = {}
+    for tier in tiers:
+        same = (tier.sampling_rate, tier.divisor, tier.steps, tier.rounds, tier.groups)
+        found.setdefault(same, []).append(tier)
+    return list(found.values())
+
+
+def _tier(alike: Sequence[TierFacts]) -> Table:
+    tier, names = alike[0], ", ".join(tier.tier for tier in alike)
     title = (
-        f"tier {tier.tier}: {tier.unit}, q {tier.sampling_rate:.4g}, B {tier.divisor:g}, K {tier.steps}, "
-        f"R {tier.rounds}"
+        f"{'tiers' if len(alike) > 1 else 'tier'} {names}: q {tier.sampling_rate:.4g}, B {tier.divisor:g}, "
+        f"K {tier.steps}, R {tier.rounds}"
     )
     table = Table(
         "clip group", "C", "sensitivity", "noise multiplier", "noise on the sum", "on the mean, over C",
@@ -56,16 +72,18 @@ def _tier(tier: TierFacts) -> Table:
     return table
 
 
+def _epsilon(tier: TierFacts) -> Text:
+    return Text(": ".join(_spent(tier.epsilon, tier.delta)) + _checks(tier.cross_checks))
+
+
 def _costs(tier: TierFacts, merchants: int) -> Iterator[Text]:
-    yield Text(": ".join(_spent(tier.epsilon, tier.delta)) + _checks(tier.cross_checks))
     yield Text(
-        f"Assuming {merchants} such merchants of {tier.shoppers:,} {tier.unit}s each: the mean of their sums "
-        f"has noise of {_loudest(tier)} C per coordinate and round, where C is the most that one {tier.unit} "
-        f"can move one merchant's sum."
+        f"{tier.tier}, assuming M = {merchants} such merchants of {tier.shoppers:,} {tier.unit}s each: the "
+        f"mean of their sums has noise of {_loudest(tier)} C on every number and round."
     )
     yield Text(
-        f"Signal index N / sqrt(M) = {tier.index:,.0f}; {tier.comparable:,.0f} at epsilon 8 is as much. On "
-        f"Olist, at such an index, {tier.reading}."
+        f"  Signal over noise, N / sqrt(M) with N {tier.unit}s in all, is {tier.index:,.0f}, which is worth "
+        f"{tier.comparable:,.0f} at epsilon 8, delta 1e-06. Seen on Olist at such a figure: {tier.reading}."
     )
 
 
@@ -88,7 +106,13 @@ def _spent(epsilon: float, delta: float) -> tuple[str, str]:
 
 def _checks(found: Mapping[str, float]) -> str:
     said = ", ".join(f"{name} says {value:.4f}" for name, value in found.items())
-    return f" ({said})" if said else ""
+    return f" (other accountants, less exact from above: {said})" if said else ""
+
+
+_LETTERS = (
+    "q: chance that a step takes a unit in; B: what every sum is divided by; K: steps in a round; R: rounds; "
+    "C: the most that one unit's gradient may weigh; noise multiplier: noise over what one unit can move."
+)
 
 
 def _warned(warnings: tuple[str, ...]) -> Iterator[Text]:

@@ -1,6 +1,7 @@
 """A result as one self-contained HTML page: inline styles and SVG, no scripts, nothing fetched."""
 
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined
@@ -51,6 +52,7 @@ def _environment() -> Environment:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     environment.filters |= {
         "number": wording.number,
+        "moment": lambda iso: f"{datetime.fromisoformat(iso):%Y-%m-%d %H:%M %Z}",
         "short": lambda value: wording.NOTHING if value is None else wording.signed(f"{value:.4g}"),
         "percent": wording.percent,
         "spoken": wording.spoken,

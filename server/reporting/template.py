@@ -37,9 +37,11 @@ figure { margin: 1.75rem 0; }
 figure svg { display: block; width: 100%; min-width: 34rem; height: auto; }
 figure svg text { font-family: system-ui, sans-serif !important; }
 figcaption { color: var(--soft); font-size: .875rem; max-width: 44rem; margin-top: .4rem; }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: .25rem 1.25rem; font-size: .875rem; }
+dl { display: grid; grid-template-columns: fit-content(15rem) 1fr; gap: .25rem 1.25rem; font-size: .875rem; }
 dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
 code { font-family: ui-monospace, monospace; font-size: .9em; overflow-wrap: anywhere; }
+@media (max-width: 40rem) { dl { display: block; } dt { margin-top: .6rem; } }
+details { margin: .75rem 0; } summary { cursor: pointer; font-weight: 600; overflow-wrap: anywhere; }
 @media print { body { max-width: none; padding: 0; font-size: 10pt; } .wide { overflow: visible; }
   figure, tr { break-inside: avoid; } h2, h3 { break-after: avoid; } figure svg { min-width: 0; } }
 """
@@ -60,7 +62,7 @@ PAGE = (
 <h1>{{ result.name }}: does learning together pay?</h1>
 <p class="soft">{{ result.merchants | length }} merchants, {{ result.tasks | length }} tasks,
 {{ result.contract.rounds }} rounds, {{ result.seeds | length }} seed{{ "s" if result.seeds | length != 1 }};
-made {{ result.created }}</p>
+made {{ result.created | moment }}</p>
 </header>
 <p class="answer">{{ answer }}</p>
 {% if sentences %}<ul>{% for sentence in sentences %}<li>{{ sentence }}</li>{% endfor %}</ul>{% endif %}

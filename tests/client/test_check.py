@@ -227,7 +227,7 @@ PRIVATE = LATE | {
 def test_a_private_contract_says_what_it_promises_a_shopper(tmp_path: Path) -> None:
     path = write_shop(tmp_path, [order(0), order(100)], split=SPLIT, privacy={"max_epsilon": 4.0})
     shown = " ".join(check(tmp_path, path, PRIVATE).output.split())
-    assert "protects each shopper: epsilon 8 at delta 1e-06" in shown
+    assert "Each shopper is protected in what leaves: epsilon 8 at delta 1e-06" in shown
     assert "its own cap of 4" in shown
 
 

@@ -105,6 +105,11 @@ def test_check_prints_a_table(contract):
     assert load_federation(contract).fingerprint[:20] in result.stdout
 
 
+def test_check_says_in_plain_words_that_nobody_is_protected(contract):
+    shown = CliRunner().invoke(cli.app, ["check", str(contract)]).stdout
+    assert "WITHOUT differential privacy" in shown
+
+
 def test_a_bad_contract_is_one_line_and_exit_code_one(contract, monkeypatch, capsys):
     contract.write_text(CONTRACT.replace("rounds = 2", "rounds = 0"))
     monkeypatch.setattr("sys.argv", ["fedbazaar-server", "check", str(contract)])
