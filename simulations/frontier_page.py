@@ -163,7 +163,8 @@ on validation rows. These are simulations, whose noise can be repeated.</p>
 <figcaption>A dot is the mean gain over training alone, the line its 95 % interval over merchants: above zero
 they are better off together. Of fewer than ten merchants the interval is a hint only, and a single one has
 none. From left to right there is less noise: ε is epsilon; “next to no noise” is the same recipe at an
-epsilon of 10,000, which protects nobody; “no privacy” is the contract without its [privacy] table.</figcaption>
+epsilon of 10,000, which protects nobody; “no privacy” is the contract without its [privacy] table.
+</figcaption>
 </figure>
 {% for task, lines in tasks.items() %}
 <h3>{{ task | spoken }}: {{ lines[0][0].metric }}</h3>

@@ -1,3 +1,4 @@
+from io import StringIO
 from pathlib import Path
 
 from rich.console import Console
@@ -7,9 +8,9 @@ from client.spending_show import show
 
 
 def shown(*found):
-    console = Console(width=400, record=True, quiet=True)
-    show(found, console)
-    return console.export_text()
+    told = StringIO()
+    show(found, Console(width=400, file=told))
+    return told.getvalue()
 
 
 def spending(**changes):

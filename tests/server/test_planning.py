@@ -2,6 +2,7 @@
 
 import json
 import math
+import tomllib
 from dataclasses import replace
 
 import pytest
@@ -151,8 +152,30 @@ def test_the_command_says_what_a_contract_costs(contract):
     said = " ".join(done.stdout.split())
     assert done.exit_code == 0
     assert "epsilon of the whole plan at delta 1e-06: 8.0000" in said
-    assert "Assuming 16 such merchants of 400 shoppers each" in said
+    assert "large, assuming M = 16 such merchants of 400 shoppers each" in said
+    assert "at most 2,981-fold (e^8)" in said
     assert "Only receiving, at no cost: small." in said
+
+
+def test_tiers_that_run_one_mechanism_share_one_table(contract):
+    tables = tomllib.loads(contract.read_text())
+    tables["tiers"]["small"] = {**tables["tiers"]["large"], "shoppers": 20}
+    contract.write_text(tomli_w.dumps(tables))
+    assert command(contract, "--no-cross-check").stdout.count("clip group") == 1
+
+
+def test_a_contract_without_privacy_says_so_instead_of_a_plan(contract):
+    tables = tomllib.loads(contract.read_text())
+    del tables["privacy"]
+    contract.write_text(tomli_w.dumps(tables))
+    done = command(contract)
+    assert done.exit_code == 1
+    assert "WITHOUT differential privacy" in str(done.exception)
+
+
+@pytest.mark.parametrize("wrong", [("--epsilon", -3), ("--epsilon", 8, "--delta", 2)])
+def test_a_budget_that_is_none_is_refused(wrong):
+    assert command(*wrong).exit_code == 2
 
 
 def test_the_command_gives_the_same_as_json(contract):
