@@ -178,7 +178,7 @@ class LocalDeployment:
             check=False,
         )
         if ran.returncode:
-            raise StateError(f"{program} {arguments[0]} failed: {ran.stderr or ran.stdout}")
+            raise StateError(f"{program} {arguments[0]} failed: {ran.stderr.strip() or ran.stdout}")
         return ran.stdout
 
     def _start(
