@@ -13,7 +13,7 @@ from client.private.ledgers import ledger_file
 from client.state import load_serving
 from shared_model.errors import Refused
 from shared_model.privacy.ledger import read_entries
-from shared_model.protocol import Answer, Instruction, Refusal, SharedArrays
+from shared_model.protocol import TELEMETRY, Answer, Instruction, Refusal, SharedArrays
 from tests.client import shops
 from tests.client.agent.desk import Desk, contract, desk, signed
 
@@ -103,6 +103,13 @@ def test_agents_with_the_same_rows_answer_differently_and_a_repeated_question_th
     assert not any(np.array_equal(first.arrays[name], elsewhere.arrays[name]) for name in first.arrays)
     assert all(np.array_equal(first.arrays[name], again.arrays[name]) for name in first.arrays)
     assert charged(tmp_path / "one") == [1]
+
+
+def test_telemetry_comes_along_where_the_contract_asks_for_it(tmp_path: Path) -> None:
+    told = {"epsilon": 8.0, "delta": 1e-6, "telemetry": {"share": 0.1}}
+    with opened(tmp_path / "shop", agreement=agreement(privacy=told)) as asked:
+        answer = Coordinator(asked).ask(1)
+    assert answer.arrays[TELEMETRY].shape == (2,)
 
 
 def test_old_instructions_at_a_restored_state_are_charged_a_second_time(tmp_path: Path) -> None:
