@@ -140,7 +140,11 @@ class PrivateRounds:
         return SecureNoise() if self._seed is None else SeededNoise(self._stream(purpose, number))
 
     def _check_size(self) -> None:
-        """A merchant smaller than it says would be protected less: its noise is calibrated to the tier."""
+        """A merchant smaller than it says would add more noise than its weight in the aggregate is made for.
+
+        Its shoppers would be protected as well as anybody's: no guarantee counts them. That it refuses tells
+        its size at the edge of a tier, which is outside the promise (docs/privacy.md).
+        """
         found = shoppers_in_training(self._config, self._federation)
         least = self._federation.tiers[self._config.tier].shoppers
         if found < least:
