@@ -5,7 +5,6 @@ from importlib.metadata import version
 from platform import platform, python_version
 
 from client.data.dataset import Dataset
-from client.spending import Spending
 from server.reporting.results import ContractFacts, Merchant, PrivacyFacts, Rows
 from shared_model.model import initial_shared
 from shared_model.privacy.words import meaning
@@ -25,17 +24,17 @@ def environment() -> dict[str, str]:
     return {"python": python_version(), "platform": platform()} | {p: version(p) for p in _PACKAGES}
 
 
-def privacy(federation: Federation, spent: Sequence[Spending] = ()) -> PrivacyFacts:
+def privacy(federation: Federation, spent: Sequence[float] = ()) -> PrivacyFacts:
     """Return whether shoppers were protected, in plain words, and what it cost.
 
     Args:
         federation: The contract.
-        spent: What the ledgers of the merchants that trained say.
+        spent: Epsilon by the ledger of every merchant that trained.
     """
     asked = federation.privacy
     if asked is None:
         return PrivacyFacts(on=False, text=_NO_PRIVACY)
-    most = max((ledger.spent for ledger in spent), default=0.0)
+    most = max(spent, default=0.0)
     promise = (
         f"What leaves a merchant carries noise for the sake of each {asked.unit} there. "
         f"{meaning(asked.epsilon, asked.delta, asked.unit)} The ledgers of {len(spent)} merchants that "

@@ -15,12 +15,13 @@ import torch
 
 from client.data.dataset import Dataset
 from client.private.ledgers import ledger_file
-from client.spending import Spending, spending
 from server.coordinator import RoundSummary
 from server.reporting import results
 from server.reporting.html import write_report
 from shared_model import files, schema
 from shared_model.errors import ConfigError
+from shared_model.privacy.ledger import Limit, read_charges
+from shared_model.privacy.limits import spent
 from shared_model.protocol import SharedArrays
 
 from . import baselines, facts, federated, history, partition, pooling, scores
@@ -175,18 +176,19 @@ def _copied_contract(original: Path, out: Path) -> Path:
     return copy
 
 
-def _spent(bench: _Bench) -> list[Spending]:
-    """Return what the ledgers of the first training say, of every merchant that has one."""
-    if bench.federation.privacy is None:
+def _spent(bench: _Bench) -> list[float]:
+    """Return the epsilon that the first training cost, by the ledger of every merchant that has one."""
+    policy = bench.federation.privacy
+    if policy is None:
         return []
-    seed = bench.experiment.experiment.seeds[0]
-    found = []
-    for name in bench.market.merchants:
-        config = bench.site.merchant(name, seed).config
-        file = ledger_file(config.ledger, seed=seed, lineage=_lineage(bench, seed))
-        if file.exists():
-            found.append(spending(config, bench.federation, file))
-    return found
+    limit = Limit(policy.epsilon, policy.delta, bench.federation.fingerprint)
+    seed, lineage = (
+        bench.experiment.experiment.seeds[0],
+        _lineage(bench, bench.experiment.experiment.seeds[0]),
+    )
+    folders = [bench.site.merchant(name, seed).config.ledger for name in bench.market.merchants]
+    files = [ledger_file(folder, seed=seed, lineage=lineage) for folder in folders]
+    return [spent(read_charges(file), limit) for file in files if file.exists()]
 
 
 def _trained(bench: _Bench, seed: int) -> SharedArrays:

@@ -36,6 +36,9 @@ _GRIDS = ((_FINE, 64.0, 0.3), (_COARSE, 200.0, 0.1))
 _QUICK = 3
 """So many of `_bounds` take no longer than the coarse grid."""
 
+_PRV_UP_TO = 200.0
+"""Largest epsilon for which Opacus's PRV accountant is asked."""
+
 Events = tuple[PrivacyEvent, ...]
 
 
@@ -126,14 +129,18 @@ def cross_check(
 ) -> Mapping[str, float]:
     """Return what Opacus's accountants say about the same events, by name.
 
-    "opacus-prv" lies up to its own error bound of .01 above `epsilon`; "opacus-rdp" is a looser bound.
+    "opacus-prv" lies up to its own error bound of .01 above `epsilon`; "opacus-rdp" is a looser bound. Above
+    `_PRV_UP_TO` the former is left out: its grid would take gigabytes to say that nothing is protected.
 
     Raises:
         ValueError: `delta` is outside (0, 1), or an accountant is unknown.
         PrivacyError: "gdp" was asked for.
     """
     plan, delta = composed(events), _checked(delta)
-    return {name: _opacus(name, plan, delta) for name in accountants}
+    gridless = bool(plan) and renyi_epsilon(plan, delta) > _PRV_UP_TO
+    return {
+        name: _opacus(name, plan, delta) for name in accountants if not (gridless and name == "opacus-prv")
+    }
 
 
 def everybody(plan: Iterable[PrivacyEvent]) -> bool:

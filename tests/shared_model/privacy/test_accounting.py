@@ -159,3 +159,8 @@ def test_counting_needs_neither_torch_nor_opacus():
         "print({'torch', 'opacus'} & set(sys.modules))"
     )
     assert subprocess.check_output([sys.executable, "-c", program], text=True).strip() == "set()"
+
+
+def test_a_plan_that_protects_nobody_is_checked_without_a_grid_of_gigabytes() -> None:
+    plan = [PrivacyEvent(sampling_rate=1.0, noise_multiplier=0.01)]  # epsilon about 5,000
+    assert list(cross_check(plan, 1e-6)) == ["opacus-rdp"]
