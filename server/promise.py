@@ -2,12 +2,10 @@
 
 from typing import Any
 
+from shared_model.privacy.words import NOT_PROTECTED
 from shared_model.schema import Federation
 
-_NOTHING = (
-    "NONE. Rows and heads stay at the merchants, but their updates can reveal something about single "
-    "shoppers; no epsilon can be stated."
-)
+_NOTHING = f"NONE. This contract trains {NOT_PROTECTED}. No epsilon can be stated."
 
 
 def promised(federation: Federation) -> dict[str, Any]:
@@ -21,7 +19,8 @@ def promised(federation: Federation) -> dict[str, Any]:
     if policy is None:
         return {"on": False, "text": _NOTHING}
     text = (
-        f"each {policy.unit} at a merchant: epsilon {policy.epsilon:g}, delta {policy.delta:g}, in all rounds"
+        f"each {policy.unit} at a merchant: epsilon {policy.epsilon:g}, delta {policy.delta:g}, over all "
+        "trainings"
     )
     facts = {"on": True, "unit": policy.unit, "epsilon": policy.epsilon, "delta": policy.delta}
     layer = policy.merchants
@@ -30,5 +29,5 @@ def promised(federation: Federation) -> dict[str, Any]:
     return {
         **facts,
         "merchants": {"epsilon": layer.epsilon, "delta": layer.delta},
-        "text": f"{text}; each merchant: epsilon {layer.epsilon:g}, delta {layer.delta:g}.",
+        "text": f"{text}; each merchant: epsilon {layer.epsilon:g}, delta {layer.delta:g}, in one training.",
     }

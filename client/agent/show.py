@@ -7,6 +7,8 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from shared_model.privacy.words import NOT_PROTECTED
+
 _SERVED = {
     "federated": "the federated model",
     "alone": "the own model",
@@ -66,14 +68,12 @@ def _trainings(trainings: Iterable[Mapping[str, Any]]) -> RenderableType:
 
 def _privacy(told: Mapping[str, Any]) -> str:
     if not told["on"]:
-        return (
-            "The contract trains WITHOUT differential privacy: an update may tell something about a single "
-            "shopper."
-        )
+        return f"The contract trains {NOT_PROTECTED}."
     if told["receives"]:
         return "It only receives: nothing about a shopper leaves, and no budget is spent."
     cap = "" if told["cap"] is None else f"; {told['total']:.3f} of its own cap of {told['cap']:g}"
-    left = f"{told['rounds_left']} more rounds fit" if told["rounds_left"] else "nothing is left"
+    more = told["rounds_left"]
+    left = f"{more} more {'rounds fit' if more > 1 else 'round fits'}" if more else "nothing is left"
     return (
         f"Ledger: epsilon {told['spent']:.3f} of {told['promised']:g} is spent, at delta "
         f"{told['delta']:g}{cap}; {left}."

@@ -12,10 +12,10 @@ def told(privacy: dict[str, Any] | None) -> dict[str, Any]:
     return promised(parse_federation(agreed | ({"privacy": privacy} if privacy else {})))
 
 
-def test_a_contract_without_privacy_says_that_updates_can_reveal_something() -> None:
+def test_a_contract_without_privacy_says_that_updates_may_tell_something() -> None:
     assert told(None)["on"] is False
     assert "NONE" in told(None)["text"]
-    assert "can reveal something about single shoppers" in told(None)["text"]
+    assert "may tell something about a single shopper" in told(None)["text"]
 
 
 def test_a_private_contract_names_epsilon_delta_and_whom_they_protect() -> None:
@@ -24,7 +24,7 @@ def test_a_private_contract_names_epsilon_delta_and_whom_they_protect() -> None:
         "unit": "shopper",
         "epsilon": 8.0,
         "delta": 1e-6,
-        "text": "each shopper at a merchant: epsilon 8, delta 1e-06, in all rounds.",
+        "text": "each shopper at a merchant: epsilon 8, delta 1e-06, over all trainings.",
     }
 
 
@@ -32,4 +32,4 @@ def test_a_layer_that_protects_merchants_is_named_beside_it() -> None:
     layer = {"epsilon": 20.0, "delta": 1e-5, "clipping_norm": 1.0}
     found = told({"epsilon": 8.0, "delta": 1e-6, "merchants": layer})
     assert found["merchants"] == {"epsilon": 20.0, "delta": 1e-5}
-    assert found["text"].endswith("; each merchant: epsilon 20, delta 1e-05.")
+    assert found["text"].endswith("; each merchant: epsilon 20, delta 1e-05, in one training.")

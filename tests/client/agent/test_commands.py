@@ -99,7 +99,7 @@ def test_the_status_says_what_the_ledger_holds_and_how_much_is_left(tmp_path: Pa
         running.train()
         told = commands.status(path)["privacy"]
     assert (told["spent"] > 5.0, told["rounds_left"]) == (True, 1)
-    assert "1 more rounds fit" in said("status", path)
+    assert "1 more round fits." in said("status", path)
 
 
 def test_the_status_of_one_with_a_cap_names_it(tmp_path: Path) -> None:

@@ -101,4 +101,4 @@ def test_what_is_shown_names_members_and_refusals(market: Market) -> None:
     assert "bravo refused (BUDGET)" in said
     assert "stopped, round 1 of 3" in said
     assert "no quorum" in said
-    assert "can reveal something about single shoppers" in said
+    assert "may tell something about a single shopper" in said
