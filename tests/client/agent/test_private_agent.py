@@ -100,7 +100,10 @@ def test_agents_with_the_same_rows_answer_differently_and_a_repeated_question_th
         coordinator = Coordinator(one)
         first, elsewhere = coordinator.ask(1), Coordinator(other).ask(1)
         again = replayed(one, coordinator.sent[0], coordinator.arrays)
-    assert not any(np.array_equal(first.arrays[name], elsewhere.arrays[name]) for name in first.arrays)
+    # On the public grid a single number is the same by chance in 1 of 1,000 times.
+    large = [name for name, array in first.arrays.items() if array.size >= 4]
+    assert large
+    assert not any(np.array_equal(first.arrays[name], elsewhere.arrays[name]) for name in large)
     assert all(np.array_equal(first.arrays[name], again.arrays[name]) for name in first.arrays)
     assert charged(tmp_path / "one") == [1]
 
