@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from client.private import Group, rules
 from shared_model import schema
+from shared_model.layers import side_by_side
 from tests.shared_model.contracts import contract
 
 from .graphs import (
@@ -75,6 +76,20 @@ GRAPHS = {
     "two tables": (
         Net({"t": table(4, 2), "u": table(5, 2)}), BAGS,
         lambda m, ids: surprise(m.t(ids[:, 0]) * m.u(ids[:, 1])),
+    ),
+    "two tables side by side": (
+        Net({"t": table(4, 2), "u": table(5, 2)}), BAGS,
+        lambda m, ids: surprise(side_by_side([m.t, m.u], [ids[:, 0], ids[:, 1]])),
+    ),
+    "tables side by side, one of them read again": (
+        Net({"t": table(4, 2), "u": table(5, 2)}), BAGS,
+        lambda m, ids: surprise(
+            side_by_side([m.t, m.u], [ids[:, 0], ids[:, 1]]) * m.t(ids[:, 2:]).mean(1).repeat(1, 2)
+        ),
+    ),
+    "tables of two widths side by side": (
+        Net({"t": table(4, 2), "u": table(5, 3)}), BAGS,
+        lambda m, ids: surprise(side_by_side([m.t, m.u], [ids[:, 0], ids[:, 1]])),
     ),
 }  # fmt: skip
 

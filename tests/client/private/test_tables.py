@@ -150,6 +150,18 @@ def test_training_goes_on_after_a_release() -> None:
     assert ks(model.t.weight.detach() - before, STEPS**0.5 * STEP_STD) > 1e-3
 
 
+def test_a_row_that_waits_longer_than_its_counter_can_count_is_paid_on_the_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("client.private.tables._MOST_STEPS", 3)
+    model = plain_table()
+    before = model.t.weight.detach().clone()
+    machine = made(model)
+    read(machine, model, READ, 7)
+    machine.release()
+    assert ks(model.t.weight.detach() - before, 7**0.5 * STEP_STD) > 1e-3
+
+
 def test_moving_tables_into_one_storage_changes_no_value_and_happens_once() -> None:
     model = Net({"t": table(4, 3), "u": table(6, 3), "v": table(5, 2)})
     before = copy.deepcopy(model.state_dict())
