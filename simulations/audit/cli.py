@@ -52,13 +52,16 @@ def certify(
     seed: Seed = 0,
     mutants: Annotated[bool, typer.Option(help="Show that the checks catch broken mechanisms.")] = True,
 ) -> None:
-    """Prove or refute the mechanism that a contract would run. Fails where it is refuted."""
+    """Hold the mechanism that a contract would run against evidence. Fails where that refutes the claim."""
+    from shared_model.privacy.words import missing
     from shared_model.schema import load_federation
 
     from .certify import certify as certified
     from .certify import releasing
 
     federation = load_federation(contract)
+    if federation.privacy is None:
+        raise missing(contract, "no mechanism to certify")
     with _progress() as progress:
         report = certified(
             federation,
@@ -116,8 +119,11 @@ def verify(
 
     found = signed.read(report, key=key)
     _console.print(
-        f"{report}: signed and unchanged. Audit of {found['name']}: the claim {_SAYS[found['verdict']]}."
+        f"{report}: signed and unchanged. Audit of {found['name']}: {_SAYS[found['verdict']]}.",
+        soft_wrap=True,
     )
+    if not key:
+        _console.print("By the key that the file names itself; --key says whose it must be.", soft_wrap=True)
 
 
 @app.command("wire")
@@ -194,4 +200,4 @@ def _command() -> str:
     return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
 
 
-_SAYS = {"holds": "holds", "refuted": "is refuted"}
+_SAYS = {"holds": "nothing was found against the claim", "refuted": "the claim is refuted"}

@@ -14,10 +14,11 @@ from client.config import MerchantConfig, load_merchant
 from client.private.ledgers import LEDGER
 from server.wire_record import RECORD
 from shared_model import journal, protocol, schema
-from shared_model.errors import ConfigError, DataError, StateError
+from shared_model.errors import DataError, StateError
 from shared_model.privacy import accounting, limits
 from shared_model.privacy.events import PrivacyEvent, composed
 from shared_model.privacy.ledger import Charge, Entry, Limit, read_entries
+from shared_model.privacy.words import missing
 
 from .certificates.claim import DISAGREEMENT
 from .findings import Finding
@@ -66,13 +67,15 @@ def audit_run(
         DataError: There is no ledger.
         ConfigError: There is no contract, or it has no privacy.
     """
+    if not directory.is_dir():
+        raise DataError(f"{directory}: there is no such directory; give that of a run, or a merchant's.")
     paths = sorted(path for pattern in _LEDGERS for path in directory.rglob(pattern))
     if not paths:
         raise DataError(f"{directory}: no ledger in it or below it. A run without privacy has none.")
     file = contract or contract_of(paths[0])
     federation = schema.load_federation(file)
     if federation.privacy is None:
-        raise ConfigError(file, "privacy", None, "the contract of a run with privacy")
+        raise missing(file, "no budget to audit")
     ledgers = [_read(path, federation) for path in paths]
     sections = []
     for ledger in ledgers:

@@ -1,20 +1,22 @@
 """An audit as one self-contained HTML page: inline styles and SVG, no scripts, nothing fetched."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 
 from server.reporting.style import svg
 from shared_model import files
+from shared_model.privacy.words import meaning
 
 from . import plots
 from .findings import Finding
-from .report import Report, Section
+from .report import Curve, Report, Section
 from .template import PAGE
 
 
@@ -43,6 +45,7 @@ def page(report: Report, *, key: str, made: datetime) -> str:
             key=key,
             made=f"{made:%Y-%m-%d %H:%M}",
             answer=answer(report),
+            meaning=_meaning(report),
             constants={s.title: list(_flat(s.claim)) for s in report.sections},
             versions={n: v for n, v in report.environment.items() if not n.endswith(".py")},
             figures=[(_inline(figure, name, guide), guide) for name, figure, guide in _figures(report)],
@@ -64,8 +67,23 @@ def answer(report: Report) -> str:
 
 def _environment() -> Environment:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    environment.filters |= {"number": number, "bounds": _bounds, "shown": shown}
+    environment.filters |= {"number": number, "bounds": _bounds, "shown": shown, "code": _code}
     return environment
+
+
+def _code(text: str) -> Markup:
+    """Return a sentence whose commands stand between backquotes."""
+    parts = text.split("`")
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if place % 2 else escape(part)
+        for place, part in enumerate(parts)
+    )
+
+
+def _meaning(report: Report) -> str:
+    """Return what the promise of the first section means."""
+    first = report.sections[0]
+    return meaning(first.epsilon, first.delta, str(first.claim.get("unit", "shopper")))
 
 
 def number(value: float | None) -> str:
@@ -105,9 +123,21 @@ def _figures(report: Report) -> Iterator[tuple[str, Figure, str]]:
     bounded: list[Section] = [s for s in report.sections if s.bounds]
     if bounded:
         yield "bounds", plots.claims_and_bounds(bounded), _GUIDES["bounds"]
-    drawn = [s for s in report.sections if s.curve is not None][:_MOST_CURVES]
+    drawn = different(report.sections)[:_MOST_CURVES]
     if drawn:
         yield "curves", plots.curves(drawn), _GUIDES["curves"]
+
+
+def different(sections: Sequence[Section]) -> list[Section]:
+    """Return the first section of every curve, named after all that have it."""
+    found: dict[Curve, list[Section]] = {}
+    for section in sections:
+        if section.curve is not None:
+            found.setdefault(section.curve, []).append(section)
+    return [
+        replace(alike[0], title=f"{alike[0].title} and {len(alike) - 1} more") if len(alike) > 1 else alike[0]
+        for alike in found.values()
+    ]
 
 
 def _inline(figure: Figure, name: str, label: str) -> Markup:
@@ -120,5 +150,6 @@ _MOST_CURVES = 9
 _GUIDES = {
     "bounds": "A bar that reaches beyond its line refutes the claim. The step audit sees every step and "
     "should come close to the line; audits from one run see less, and assume less.",
-    "curves": "Epsilon and delta are one curve, of which a contract names one point (the diamond).",
+    "curves": "The guarantee is a curve: for every chance delta that it is broken, the epsilon that holds "
+    "otherwise. The line is what the releases cost, the diamond the one point that the contract names.",
 }

@@ -69,8 +69,8 @@ def _claimed(policy: schema.Privacy, sections: Sequence[Section]) -> str:
     unit = _UNITS[policy.unit]
     tiers = ", ".join(section.title.removeprefix("Merchants of tier ") for section in sections)
     return (
-        f"Epsilon {policy.epsilon:g} at delta {policy.delta:g} for one training, per {unit}, against "
-        f"everybody who sees what leaves a merchant. Audited for the tiers {tiers}. A shopper of several "
+        f"Epsilon {policy.epsilon:g} at delta {policy.delta:g} over all trainings of the contract, per {unit}, "
+        f"against everybody who sees what leaves a merchant. Audited for tier {tiers}. A shopper of several "
         "merchants has this guarantee at each of them; the losses add up."
     )
 
@@ -98,7 +98,7 @@ def _mechanism(federation: schema.Federation, sections: Sequence[Section]) -> st
     plan = sections[0].claim
     sampled = "a Poisson sample of" if plan["sampling_rate"] < 1 else "all"
     seen = [f"{bound.share:.2f}" for section in sections for bound in section.bounds[:1]]
-    proved = f" The step audit proves {', '.join(seen)} of what is claimed, and not more." if seen else ""
+    proved = f" The step audit saw at least {', '.join(seen)} of what is claimed." if seen else ""
     refuted = [name for section in sections for name in section.refuted]
     if refuted:
         proved = f" Refuted by {', '.join(refuted)}."

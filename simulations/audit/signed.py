@@ -7,7 +7,6 @@ Guarantees:
 """
 
 import base64
-import binascii
 import json
 import os
 from datetime import datetime
@@ -18,7 +17,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from shared_model import files, signing
-from shared_model.errors import StateError
+from shared_model.errors import ConfigError, StateError
 
 from .report import Report
 
@@ -52,19 +51,34 @@ def read(path: Path, *, key: str = "") -> dict[str, Any]:
             edited the file without making a new key.
 
     Raises:
-        StateError: The file is no report, was changed, or is signed by somebody else.
+        StateError: The file is missing or no report, was changed, or is signed by somebody else.
+        ConfigError: The key is none.
     """
+    if not path.exists():
+        raise StateError(f"{path}: there is no such file; give the JSON file of an audit.")
+    asked = _public(key) if key else None
     try:
         content = json.loads(path.read_bytes())
         signature = base64.b64decode(content.pop("signature"), validate=True)
-        public = base64.b64decode((key or content["key"]).removeprefix(_SCHEME), validate=True)
-        Ed25519PublicKey.from_public_bytes(public).verify(signature, _covered(content))
+        (asked or _public(content["key"])).verify(signature, _covered(content))
         found: dict[str, Any] = content["report"]
     except InvalidSignature:
-        raise StateError(f"{path}: the signature is not that of this report under this key.") from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, binascii.Error):
+        raise StateError(
+            f"{path}: the signature is not that of this report under this key: it was changed, or somebody "
+            "else signed it."
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ConfigError):
         raise StateError(f"{path}: not a signed report of an audit.") from None
     return found
+
+
+def _public(key: str) -> Ed25519PublicKey:
+    try:
+        return Ed25519PublicKey.from_public_bytes(base64.b64decode(key.removeprefix(_SCHEME), validate=True))
+    except ValueError:
+        raise ConfigError(
+            "command line", "--key", key, "a public key as an audit prints it, ed25519:..."
+        ) from None
 
 
 def key_at(path: Path) -> bytes:

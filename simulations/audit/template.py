@@ -20,12 +20,26 @@ else "what was released, and what did it cost?" }}</h1>
 <p class="soft">Audit of {{ "the mechanism that the contract would run" if report.kind == "certify"
 else "a finished run" }}; made {{ made }}</p>
 </header>
-<p class="banner{{ " on" if report.verdict == "holds" }}"><strong>The claim
-{{ "holds" if report.verdict == "holds" else "is refuted" }}.</strong> {{ answer }}</p>
+<p class="banner{{ " on" if report.verdict == "holds" }}">
+{% if report.verdict == "holds" %}<strong>Not refuted.</strong> {% endif %}{{ answer }}</p>
+<p class="soft">{{ meaning }}</p>
+{% if report.kind == "run" %}
+<div class="wide"><table>
+<tr><th>audited</th><th>charges</th><th>epsilon spent</th><th>of</th><th class="text">verdict</th></tr>
+{% for section in report.sections %}{% set spent = section.claim["epsilon spent"] | default(none) %}
+<tr><td>{{ section.title }}</td><td>{{ section.claim["charges"] | default("") }}</td>
+<td>{{ spent | number }}</td>
+<td>{{ (none if spent is none else section.epsilon) | number }}</td>
+<td class="text {{ "loses" if section.refuted else "gains" }}">
+{{ "✗ " ~ section.refuted | join(", ") if section.refuted else "✓ holds" }}</td></tr>
+{% endfor %}
+</table></div>
+{% endif %}
 
 <h2>The questions of NIST SP 800-226</h2>
 <dl>
-{% for question, text in report.questions %}<dt>{{ loop.index }}. {{ question }}</dt><dd>{{ text }}</dd>
+{% for question, text in report.questions %}<dt>{{ loop.index }}. {{ question }}</dt>
+<dd>{{ text | code }}</dd>
 {% endfor %}</dl>
 
 {% if figures %}<h2>In pictures</h2>{% endif %}
@@ -33,11 +47,17 @@ else "a finished run" }}; made {{ made }}</p>
 <figure><div class="wide">{{ drawn }}</div><figcaption>{{ guide }}</figcaption></figure>
 {% endfor %}
 
+{% if report.kind == "run" %}<h2>In detail</h2>{% endif %}
 {% for section in report.sections %}
-<h2>{{ section.title }}</h2>
+{% if report.kind == "run" %}
+<details{{ " open" if section.refuted }}><summary>{{ section.title }}</summary>
+{% else %}<h2>{{ section.title }}</h2>{% endif %}
 {% if section.bounds %}
+<p class="soft">From below: with this confidence, what was seen needs an epsilon of at least so much. It is
+held against what the same steps may cost, which is less than the contract's epsilon where statistics or
+telemetry have a share of it.</p>
 <div class="wide"><table>
-<tr><th>lower bound</th><th>proved</th><th>claimed</th><th>share</th><th>steps</th><th>confidence</th>
+<tr><th>lower bound</th><th>at least</th><th>claimed</th><th>share</th><th>steps</th><th>confidence</th>
 <th class="text">verdict</th><th class="text">what was seen</th></tr>
 {% for bound in section.bounds %}
 <tr><td>{{ bound.name }}</td><td>{{ bound.epsilon | number }}</td><td>{{ bound.claimed | number }}</td>
@@ -58,8 +78,9 @@ else "a finished run" }}; made {{ made }}</p>
 <td class="prose">{{ finding.says }}</td></tr>
 {% endfor %}
 </table></div>
-<h3>Public constants</h3>
+<h3>{{ "Public constants" if report.kind == "certify" else "On record" }}</h3>
 <dl>{% for name, value in constants[section.title] %}<dt>{{ name }}</dt><dd>{{ value }}</dd>{% endfor %}</dl>
+{% if report.kind == "run" %}</details>{% endif %}
 {% endfor %}
 
 {% if report.mutants %}

@@ -43,7 +43,7 @@ def mutants_table(found: Mapping[str, tuple[str, ...]], honest: Sequence[str]) -
 
 def _table(section: Section) -> Table:
     table = Table(title=Text(section.title), title_justify="left")
-    for heading in ("evidence", "value", "claimed", "verdict"):
+    for heading in ("evidence", "seen", "claimed", "verdict"):
         table.add_column(heading, justify="left" if heading in ("evidence", "verdict") else "right")
     for bound in section.bounds:
         verdict = Text("refuted", style="red") if bound.refuted else Text(f"holds ({bound.share:.0%} seen)")

@@ -51,6 +51,7 @@ class Audit:
     Attributes:
         file: Which was read.
         replies: Number of lines.
+        private: Whether the contract has a `[privacy]` table.
         messages: How often each kind of array left each merchant.
         bytes: How many bytes of it.
         refusals: Merchant -> how many of its replies were a code instead of a result.
@@ -59,6 +60,7 @@ class Audit:
 
     file: Path
     replies: int
+    private: bool = True
     messages: Counter[Sent] = field(default_factory=Counter)
     bytes: Counter[Sent] = field(default_factory=Counter)
     refusals: Counter[str] = field(default_factory=Counter)
@@ -107,6 +109,7 @@ def audited(record: Path, contract: Path) -> Audit:
     return Audit(
         file=record,
         replies=len(lines),
+        private=allowed.private,
         messages=messages,
         bytes=sizes,
         refusals=Counter(_merchant(line) for line in lines if line["error"]),

@@ -7,6 +7,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from shared_model.privacy.words import NOT_PROTECTED
+
 from .wire import Audit, Sent
 
 _MOST_FINDINGS = 20
@@ -14,7 +16,8 @@ _MOST_FINDINGS = 20
 
 def shown(audit: Audit) -> RenderableType:
     """Return the tables and the verdict of one run."""
-    return Group(Text(str(audit.file), style="bold"), _arrays(audit), _merchants(audit), *_verdict(audit))
+    tables = (_arrays(audit), _merchants(audit))
+    return Group(Text(str(audit.file), style="bold"), *tables, *_verdict(audit), *_promise(audit))
 
 
 def as_json(audit: Audit) -> dict[str, Any]:
@@ -41,7 +44,8 @@ def _arrays(audit: Audit) -> Table:
 
 
 def _merchants(audit: Audit) -> Table:
-    table = Table("merchant", "arrays", "messages", "bytes", "refusals", title="What left, by merchant")
+    headings = ("merchant", "names of arrays", "arrays sent", "bytes", "refusals")
+    table = Table(*headings, title="What left, by merchant")
     for merchant in sorted({sent.merchant for sent in audit.messages} | set(audit.refusals)):
         sent = [s for s in audit.messages if s.merchant == merchant]
         totals = _totals(audit, sent)
@@ -51,6 +55,11 @@ def _merchants(audit: Audit) -> Table:
 
 def _totals(audit: Audit, sent: list[Sent]) -> tuple[str, str]:
     return f"{sum(audit.messages[s] for s in sent):,}", f"{sum(audit.bytes[s] for s in sent):,}"
+
+
+def _promise(audit: Audit) -> Iterator[Text]:
+    if not audit.private:
+        yield Text(f"The contract trains {NOT_PROTECTED}.", style="yellow")
 
 
 def _verdict(audit: Audit) -> Iterator[Text]:

@@ -9,6 +9,7 @@ from markupsafe import Markup
 from rich.table import Table
 
 from server.reporting.style import svg
+from shared_model.privacy.words import meaning
 
 from .outcome import Outcome
 from .picture import bars
@@ -44,14 +45,16 @@ figure svg text { font-family: system-ui, sans-serif !important; }
 div { overflow-x: auto; } table { border-collapse: collapse; width: 100%; font-size: .875rem; }
 th, td { text-align: left; vertical-align: top; padding: .4rem .6rem .4rem 0; min-width: 5rem;
   border-bottom: 1px solid var(--rule); } th { color: var(--soft); }
+@media (max-width: 40rem) { th:first-child { display: none; } tr { display: flex; flex-wrap: wrap; }
+  td:first-child { flex: 1 0 100%; border: 0; } th, td { flex: 1 0 5rem; padding-bottom: .6rem; } }
 </style>
 </head>
 <body>
 <h1>What an attacker learns, without privacy and with it</h1>
 <p>Rows never leave a shop; what leaves is numbers that were trained on them. Here somebody who sees those
 numbers tries to read shoppers and shops from them, once where training had no privacy and once where it was
-private with epsilon {{ "%g" | format(epsilon) }} (delta {{ "%g" | format(delta) }}). Shoppers are made up,
-and merchants are much smaller than real ones, which helps the attacker.</p>
+private. Shoppers are made up, and merchants are much smaller than real ones, which helps the attacker.</p>
+<p class="soft">{{ meaning }}</p>
 <figure>{{ drawn }}<figcaption>{{ guide }}</figcaption></figure>
 <h2>Attack by attack</h2>
 <div><table>
@@ -63,10 +66,11 @@ and merchants are much smaller than real ones, which helps the attacker.</p>
 <h2>What this shows, and what it does not</h2>
 <ul>
 <li>Without privacy, treat every update as if it could be read.</li>
-<li>With privacy the attacks come close to guessing. Close is not equal: epsilon bounds what anybody can learn
-about one shopper, it does not make it nothing. A smaller epsilon is stricter.</li>
-<li>An attack that fails proves nothing, since the next one may be better. The bound is proved by the
-mechanism, its ledger and its certificates; <code>fedbazaar-audit certify</code> checks those.</li>
+<li>With privacy, what these attacks learn is the distance to guessing. Close is not equal: epsilon bounds what
+anybody can learn about one shopper, it does not make it nothing. A smaller epsilon is stricter.</li>
+<li>An attack that fails proves nothing, since the next one may be better. The bound rests on the mechanism and
+its ledger, whoever attacks; <code>fedbazaar-audit certify</code> and <code>fedbazaar-audit run</code> hold those
+against evidence.</li>
 </ul>
 <p class="soft">Made by <code>{{ command }}</code>.</p>
 </body>
@@ -81,7 +85,7 @@ def page(outcomes: Sequence[Outcome], *, epsilon: float, command: str) -> str:
     label = Markup('<svg role="img" aria-label="{}" ').format(_GUIDE)
     drawn = svg(bars(outcomes), "attacks").replace("<svg ", label, 1)
     return environment.from_string(_PAGE).render(
-        outcomes=outcomes, epsilon=epsilon, delta=DELTA, command=command, guide=_GUIDE, drawn=Markup(drawn)
+        outcomes=outcomes, meaning=meaning(epsilon, DELTA), command=command, guide=_GUIDE, drawn=Markup(drawn)
     )
 
 

@@ -6,6 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from server.reporting.style import BLUE, INK, VERMILION, drawing, heading, rows_downward
+from server.reporting.wording import signed
 
 from .outcome import Outcome
 
@@ -35,4 +36,4 @@ def _side(axes: Axes, outcomes: Sequence[Outcome], field: str, label: str, colou
     rows = [row + shift for row in range(len(outcomes))]
     axes.barh(rows, lengths, height=2 * _HALF, color=colour, label=label)
     for row, length in zip(rows, lengths, strict=True):
-        axes.text(max(length, 0) + 1, row, f"{length:.0f} %", va="center", fontsize="small")
+        axes.text(max(length, 0) + 1, row, signed(f"{length:.0f} %"), va="center", fontsize="small")

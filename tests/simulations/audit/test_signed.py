@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 import pytest
 
 from shared_model import signing
-from shared_model.errors import StateError
+from shared_model.errors import ConfigError, StateError
 from simulations.audit import signed
 from tests.simulations.audit.reports import report
 
@@ -55,6 +55,16 @@ def test_a_file_that_is_no_report_is_refused(tmp_path):
     (tmp_path / "a.json").write_text("{}")
     with pytest.raises(StateError, match="not a signed report"):
         signed.read(tmp_path / "a.json")
+
+
+def test_a_file_that_is_missing_is_said_to_be_missing(tmp_path):
+    with pytest.raises(StateError, match="there is no such file"):
+        signed.read(tmp_path / "a.json")
+
+
+def test_a_key_that_is_none_is_named(written):
+    with pytest.raises(ConfigError, match="--key is 'bla'"):
+        signed.read(written, key="bla")
 
 
 def test_a_new_key_is_for_its_owner_alone_and_stays(tmp_path):

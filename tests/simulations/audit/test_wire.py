@@ -211,6 +211,10 @@ def test_the_command_prints_every_array_and_ends_well(tmp_path):
     assert "4 replies, nothing outside the contract." in done.stdout
 
 
+def test_a_contract_without_privacy_is_told_in_plain_words(tmp_path):
+    assert "WITHOUT differential privacy" in command(run(tmp_path, moves(1.0))).stdout
+
+
 def test_the_command_fails_on_a_finding(tmp_path):
     done = command(run(tmp_path, with_record("metrics", MetricRecord({"loss": 0.5}))))
     assert done.exit_code == 1
