@@ -66,11 +66,11 @@ private. Shoppers are made up, and merchants are much smaller than real ones, wh
 <h2>What this shows, and what it does not</h2>
 <ul>
 <li>Without privacy, treat every update as if it could be read.</li>
-<li>With privacy, what these attacks learn is the distance to guessing. Close is not equal: epsilon bounds what
-anybody can learn about one shopper, it does not make it nothing. A smaller epsilon is stricter.</li>
-<li>An attack that fails proves nothing, since the next one may be better. The bound rests on the mechanism and
-its ledger, whoever attacks; <code>fedbazaar-audit certify</code> and <code>fedbazaar-audit run</code> hold those
-against evidence.</li>
+<li>With privacy, what these attacks learn is the distance to guessing. Close is not equal: epsilon bounds
+what anybody can learn about one shopper, it does not make it nothing. A smaller epsilon is stricter.</li>
+<li>An attack that fails proves nothing, since the next one may be better. The bound rests on the mechanism
+and its ledger, whoever attacks; <code>fedbazaar-audit certify</code> and <code>fedbazaar-audit run</code>
+hold those against evidence.</li>
 </ul>
 <p class="soft">Made by <code>{{ command }}</code>.</p>
 </body>
