@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from shared_model import schema
 from shared_model.errors import ConfigError
-from shared_model.privacy.plan import plan_of
+from shared_model.privacy.plan import Plan, plan_of
 
 from .bounds import STEP_CONFIDENCE, bounds, watched
 from .certificates import CERTIFICATES
@@ -43,7 +43,10 @@ def certify(
     Raises:
         ConfigError: The contract has no `[privacy]` table or no such tier.
     """
-    sections = tuple(section(federation, tier, seed=seed, progress=progress) for tier in tiers)
+    sections = tuple(
+        section(Subject(federation=federation, plan=plan, seed=seed), progress)
+        for plan in _plans(federation, tiers)
+    )
     return Report(
         kind="certify",
         name=federation.federation.name,
@@ -69,9 +72,17 @@ def releasing(federation: schema.Federation) -> list[str]:
     return found
 
 
-def section(federation: schema.Federation, tier: str, *, seed: int, progress: Progress) -> Section:
-    """Return what was found about the merchants of one tier."""
-    subject = Subject(federation=federation, plan=plan_of(federation, tier), seed=seed)
+def _plans(federation: schema.Federation, tiers: list[str]) -> list[Plan]:
+    """Return the plans of tiers; those that differ in nothing but the name are one."""
+    names: dict[Plan, list[str]] = {}
+    for tier in tiers:
+        names.setdefault(replace(plan_of(federation, tier), tier=""), []).append(tier)
+    return [replace(plan, tier=", ".join(same)) for plan, same in names.items()]
+
+
+def section(subject: Subject, progress: Progress) -> Section:
+    """Return what was found about the merchants of one tier, or of several that have one plan."""
+    tier = subject.plan.tier
     findings: list[Finding] = []
     for name, certificate in CERTIFICATES.items():
         progress(f"{tier}: {name}")

@@ -3,6 +3,8 @@ import json
 import pytest
 from typer.testing import CliRunner
 
+from shared_model.schema import load_federation
+from simulations.audit import certify
 from simulations.audit.cli import app
 from simulations.audit.mutants import MUTANTS
 
@@ -74,6 +76,23 @@ def test_a_broken_mechanism_is_refuted_and_the_command_fails(contract, monkeypat
     result = certified(contract)
     assert result.exit_code == 1
     assert "noise.scale" in result.output
+
+
+def test_tiers_that_differ_in_nothing_but_their_name_are_certified_once(contract, monkeypatch):
+    seen = []
+    monkeypatch.setattr(certify, "section", lambda subject, progress: seen.append(subject.plan.tier))
+    monkeypatch.setattr(certify, "about_mechanism", lambda federation, sections: ())
+    certify.certify(
+        load_federation(contract), ["small", "large"], seed=0, command="", with_mutants=False, progress=print
+    )
+    assert seen == ["small, large"]
+
+
+def test_tiers_that_release_nothing_are_left_out(contract):
+    contract.write_text(
+        CONTRACT.replace("shoppers = 50, weight = 1.0", 'shoppers = 50, weight = 1.0, role = "receive"')
+    )
+    assert certify.releasing(load_federation(contract)) == ["large"]
 
 
 def test_a_contract_without_privacy_has_nothing_to_certify(contract):
