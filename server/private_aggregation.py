@@ -10,6 +10,9 @@ The divisor of the sum is public too: for every array the weights of all members
 those that answered. A divisor that counted answers would rescale all the noise whenever one merchant stayed
 away, and would say that it did. A missing answer therefore counts as an update of zero, and an array that a
 member asked for trains gets its noise even where no answer came. The price is a shorter step in such a round.
+What the divisor does not hide: a round that misses its quorum is asked again, which everybody asked can see.
+
+The promise is for one training. Its ledger lies in the run directory; trainings of one contract compose.
 
 The guarantee is against everybody but the coordinator, who sees the answers. Every round of the contract is
 one Gaussian release; members are not sampled, so nothing is amplified (`shared_model.privacy.accounting`).

@@ -22,7 +22,7 @@ from client.data.statistics import (
 from client.rounds import Stream, Trained
 from shared_model.errors import BudgetExhausted, DataError, Refused
 from shared_model.model import MultiTaskModel
-from shared_model.privacy.ledger import Charge, Ledger
+from shared_model.privacy.ledger import Charge, Ledger, read_charges
 from shared_model.privacy.plan import plan_of
 from shared_model.protocol import TELEMETRY, Instruction, Refusal
 from shared_model.schema import Federation
@@ -139,12 +139,21 @@ class PrivateRounds:
     def _noise(self, purpose: str, number: int) -> Noise:
         return SecureNoise() if self._seed is None else SeededNoise(self._stream(purpose, number))
 
+    def _has_begun(self) -> bool:
+        """Whether anything was released under this contract; a simulation begins with every training."""
+        file = ledger_file(self._config.ledger)
+        mine = self._federation.fingerprint
+        return self._seed is None and any(charge.fingerprint == mine for charge in read_charges(file))
+
     def _check_size(self) -> None:
         """A merchant smaller than it says would add more noise than its weight in the aggregate is made for.
 
         Its shoppers would be protected as well as anybody's: no guarantee counts them. That it refuses tells
-        its size at the edge of a tier, which is outside the promise (docs/privacy.md).
+        its size at the edge of a tier, which is outside the promise (docs/privacy.md). So it is asked once,
+        before the first release: somebody who asks to be forgotten later must not silence the merchant.
         """
+        if self._has_begun():
+            return
         found = shoppers_in_training(self._config, self._federation)
         least = self._federation.tiers[self._config.tier].shoppers
         if found < least:

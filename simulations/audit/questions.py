@@ -70,8 +70,8 @@ def _claimed(policy: schema.Privacy, sections: Sequence[Section]) -> str:
     tiers = ", ".join(section.title.removeprefix("Merchants of tier ") for section in sections)
     return (
         f"Epsilon {policy.epsilon:g} at delta {policy.delta:g} over all trainings of the contract, per "
-        f"{unit}, against everybody who sees what leaves a merchant. Audited for tier {tiers}. A shopper of several "
-        "merchants has this guarantee at each of them; the losses add up."
+        f"{unit}, against everybody who sees what leaves a merchant. Audited for tier {tiers}. A shopper of "
+        "several merchants has this guarantee at each of them; the losses add up."
     )
 
 

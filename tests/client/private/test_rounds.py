@@ -248,3 +248,11 @@ def test_an_own_task_without_a_label_trains_like_any_other(tmp_path: Path) -> No
     _, without = with_one_label_or_none("amount")
     mine = merchant(tmp_path, table=without, **options)
     assert set(train(mine).arrays) == set(initial_shared(mine.federation, 0))
+
+
+def test_the_size_is_asked_before_the_first_release_and_not_again(tmp_path: Path) -> None:
+    agreement = contract(tiers={"all": {"shoppers": 20, "weight": 1.0}})
+    mine = merchant(tmp_path, agreement=agreement)
+    train(mine)
+    shops.examples(20).write_parquet(tmp_path / "examples.parquet")  # 10 shoppers are left
+    assert train(again(mine), round=2).ledger
