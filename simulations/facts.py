@@ -36,9 +36,10 @@ def privacy(federation: Federation, spent: Sequence[float] = ()) -> PrivacyFacts
         return PrivacyFacts(on=False, text=_NO_PRIVACY)
     most = max(spent, default=0.0)
     promise = (
-        f"What leaves a merchant carries noise for the sake of each {asked.unit} there. "
-        f"{meaning(asked.epsilon, asked.delta, asked.unit)} The ledgers of {len(spent)} merchants that "
-        f"trained count epsilon {most:.3g} at most, of the {asked.epsilon:g} that the contract promises."
+        f"What leaves a merchant carries noise that hides each {asked.unit} there as far as epsilon and "
+        f"delta say. {meaning(asked.epsilon, asked.delta, asked.unit)} The ledgers of {len(spent)} "
+        f"merchants that trained count epsilon {most:.3g} at most, of the {asked.epsilon:g} that the "
+        "contract promises."
     )
     free = (
         "What a merchant serves is fitted at home and costs nothing. This is a simulation: its noise can be "
