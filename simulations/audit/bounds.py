@@ -22,7 +22,7 @@ from .subject import Subject
 STEP_CONFIDENCE, RUN_CONFIDENCE = 0.999, 0.99
 
 _MOST_STEPS = 100
-_PRECISION = 0.02
+_PRECISION = 0.03
 """Aimed at: the lower bound on sensitivity over noise is so much below the truth."""
 
 _RELEASES = 300_000

@@ -6,6 +6,7 @@ with all of them. Bounds are at 95 % confidence, false alarms those of the whole
 """
 
 from collections.abc import Iterator
+from statistics import median
 from time import perf_counter
 
 import torch
@@ -17,6 +18,9 @@ from simulations.audit.reference import reference
 from .report import Result
 
 _EPSILONS = (1.0, 4.0, 8.0)
+_SEEDS = range(5)
+"""A bound varies with what the audit draws; its median over these is told."""
+
 _HONEST_RUNS = 200
 _CONFIDENCE = 0.95
 
@@ -24,24 +28,25 @@ _CONFIDENCE = 0.95
 def run() -> list[Result]:
     """Return what the step audit and the audit from one run prove, false alarms, and mutants caught."""
     torch.set_num_threads(1)
-    shares, seconds = zip(*(step_share(epsilon) for epsilon in _EPSILONS), strict=True)
+    audits = {epsilon: [step_share(epsilon, seed) for seed in _SEEDS] for epsilon in _EPSILONS}
     steps = [
         Result(
             id=f"audit.step_eps{epsilon:g}",
-            value=share,
+            value=median(share for share, _ in found),
             unit="of the claimed epsilon",
             target=0.95,
             higher_is_better=True,
         )
-        for epsilon, share in zip(_EPSILONS, shares, strict=True)
+        for epsilon, found in audits.items()
     ]
+    slowest = max(seconds for found in audits.values() for _, seconds in found)
     caught = [bool(found) for found in hunted(0, lambda what: None).values()]
     return [
         *steps,
-        Result(id="audit.step_seconds", value=max(seconds), unit="s, the slowest of them", target=10.0),
+        Result(id="audit.step_seconds", value=slowest, unit="s, the slowest of them", target=10.0),
         Result(
             id="audit.one_run",
-            value=one_run_share(),
+            value=median(one_run_share(seed) for seed in _SEEDS),
             unit="of the claimed epsilon, 8",
             target=0.45,
             higher_is_better=True,
@@ -62,17 +67,17 @@ def run() -> list[Result]:
     ]
 
 
-def step_share(epsilon: float) -> tuple[float, float]:
+def step_share(epsilon: float, seed: int) -> tuple[float, float]:
     """Return how much of a claim the step audit proves, and how many seconds steps and audit took."""
-    subject = reference(epsilon=epsilon)
+    subject = reference(epsilon=epsilon, seed=seed)
     begun = perf_counter()
     bound = step(watched(subject), subject.plan, confidence=_CONFIDENCE)
     return bound.share, perf_counter() - begun
 
 
-def one_run_share() -> float:
+def one_run_share(seed: int) -> float:
     """Return how much of epsilon 8 one run proves against the claimed profile, everybody in every step."""
-    subject = reference(sampled=False)
+    subject = reference(sampled=False, seed=seed)
     _, profile = runs(watched(subject), subject.plan, confidence=_CONFIDENCE)
     return profile.share
 
