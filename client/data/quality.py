@@ -10,7 +10,7 @@ from torch import Tensor
 from client.config import MerchantConfig
 from shared_model import library, schema
 from shared_model.errors import ConfigError
-from shared_model.privacy.words import meaning
+from shared_model.privacy.words import meaning, too_likely
 from shared_model.schema import Federation
 
 from .constant import Score, constant_score
@@ -86,7 +86,7 @@ def inspect(dataset: Dataset, config: MerchantConfig, federation: Federation) ->
         labels=labels,
         suspicions=tuple(suspicions(dataset, federation)),
         refusals=tuple(_refusals(labels, shoppers, config, federation)),
-        privacy=_promise(config, federation),
+        privacy=_promise(config, federation, shoppers),
     )
 
 
@@ -150,7 +150,7 @@ def _private_refusals(config: MerchantConfig, federation: Federation) -> Iterato
             yield str(error)
 
 
-def _promise(config: MerchantConfig, federation: Federation) -> str:
+def _promise(config: MerchantConfig, federation: Federation, shoppers: int) -> str:
     """Say in a sentence what taking part means for a shopper."""
     policy = federation.privacy
     if config.role == "receive":
@@ -165,5 +165,5 @@ def _promise(config: MerchantConfig, federation: Federation) -> str:
     return (
         f"Each {policy.unit} is protected in what leaves: epsilon {policy.epsilon:g} at delta "
         f"{policy.delta:g} over all trainings of this contract{own}. "
-        f"{meaning(policy.epsilon, policy.delta, policy.unit)}"
-    )
+        f"{meaning(policy.epsilon, policy.delta, policy.unit)} {too_likely(policy.delta, shoppers)}"
+    ).rstrip()

@@ -17,6 +17,7 @@ from shared_model.privacy import accounting, gaussian
 from shared_model.privacy.calibration import calibrated
 from shared_model.privacy.events import PrivacyEvent
 from shared_model.privacy.plan import GroupPlan, Plan, plan_of
+from shared_model.privacy.words import too_likely
 from shared_model.schema import Federation
 
 from ..private_aggregation import noise_multiplier
@@ -332,9 +333,5 @@ def _warnings(federation: Federation, assumed: Assumed) -> tuple[str, ...]:
 
 
 def _warning_of_delta(delta: float, shoppers: int) -> tuple[str, ...]:
-    if shoppers * delta <= 1:
-        return ()
-    return (
-        f"delta = {delta:g} is above 1 / {shoppers:,}, one over the shoppers of a large merchant: publishing "
-        "one shopper in full would pass. Take a delta far below it.",
-    )
+    warning = too_likely(delta, shoppers)
+    return (warning,) if warning else ()

@@ -30,6 +30,7 @@ th { font-weight: 600; color: var(--soft); vertical-align: bottom; }
 th:first-child, td:first-child { text-align: left; padding-left: 0; position: sticky; left: 0;
   background: var(--paper); }
 td.text, th.text { text-align: left; }
+td.path { white-space: normal; overflow-wrap: anywhere; min-width: 9rem; }
 td.prose { text-align: left; white-space: normal; min-width: 16rem; }
 tr.all td { font-weight: 600; border-top: 2px solid var(--rule); }
 .gains { color: var(--gains); } .loses { color: var(--loses); } .cannot-tell { color: var(--soft); }

@@ -30,6 +30,20 @@ def meaning(epsilon: float, delta: float, unit: str = "shopper") -> str:
     return f"{least} Delta {delta:g}: the chance that this bound is broken, {_chance(delta)}."
 
 
+def too_likely(delta: float, shoppers: int) -> str:
+    """Return a warning where `delta` is so large that one shopper of a merchant may be published in full.
+
+    >>> too_likely(1e-6, 400)
+    ''
+    """
+    if shoppers * delta <= 1:
+        return ""
+    return (
+        f"delta = {delta:g} is above 1 / {shoppers:,}, one over the shoppers of a large merchant: publishing "
+        "one shopper in full would pass. Take a delta far below it."
+    )
+
+
 def missing(file: Path | str, nothing: str) -> ConfigError:
     """Return the error for a contract without a `[privacy]` table.
 

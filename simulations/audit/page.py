@@ -15,7 +15,7 @@ from shared_model import files
 from shared_model.privacy.words import meaning
 
 from . import plots
-from .findings import Finding
+from .findings import Finding, refuted
 from .report import Curve, Report, Section
 from .template import PAGE
 
@@ -45,6 +45,7 @@ def page(report: Report, *, key: str, made: datetime) -> str:
             key=key,
             made=f"{made:%Y-%m-%d %H:%M}",
             answer=answer(report),
+            against=against(report),
             meaning=_meaning(report),
             constants={s.title: list(_flat(s.claim)) for s in report.sections},
             versions={n: v for n, v in report.environment.items() if not n.endswith(".py")},
@@ -60,9 +61,18 @@ def answer(report: Report) -> str:
             f" The same checks caught all {len(report.mutants)} broken mechanisms." if report.mutants else ""
         )
         return f"Nothing that was found speaks against the claim.{teeth}"
-    against = [f"{s.title}: {', '.join(s.refuted)}" for s in report.sections if s.refuted]
+    refuting = [f"{s.title}: {', '.join(s.refuted)}" for s in report.sections if s.refuted]
     blind = [f"not caught: {', '.join(report.survivors)}"] if report.survivors else []
-    return f"Refuted. {'; '.join([*against, *blind])}."
+    return f"Refuted. {'; '.join([*refuting, *blind])}."
+
+
+def against(report: Report) -> list[tuple[str, str, str]]:
+    """Return section, name and explanation of every statistic that speaks against the claim."""
+    return [
+        (section.title, finding.name, finding.says)
+        for section in report.sections
+        for finding in refuted(section.findings)
+    ]
 
 
 def _environment() -> Environment:

@@ -22,12 +22,15 @@ else "a finished run" }}; made {{ made }}</p>
 </header>
 <p class="banner{{ " on" if report.verdict == "holds" }}">
 {% if report.verdict == "holds" %}<strong>Not refuted.</strong> {% endif %}{{ answer }}</p>
+{% if against %}<ul>{% for title, name, says in against %}
+<li>{{ title }}: <code>{{ name }}</code>. {{ says }}</li>
+{% endfor %}</ul>{% endif %}
 <p class="soft">{{ meaning }}</p>
 {% if report.kind == "run" %}
 <div class="wide"><table>
 <tr><th>audited</th><th>charges</th><th>epsilon spent</th><th>of</th><th class="text">verdict</th></tr>
 {% for section in report.sections %}{% set spent = section.claim["epsilon spent"] | default(none) %}
-<tr><td>{{ section.title }}</td><td>{{ section.claim["charges"] | default("") }}</td>
+<tr><td class="path">{{ section.title }}</td><td>{{ section.claim["charges"] | default("") }}</td>
 <td>{{ spent | number }}</td>
 <td>{{ (none if spent is none else section.epsilon) | number }}</td>
 <td class="text {{ "loses" if section.refuted else "gains" }}">

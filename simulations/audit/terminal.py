@@ -6,7 +6,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from .page import answer, shown
+from .findings import refuted
+from .page import against, answer, shown
 from .report import Report, Section
 
 
@@ -14,7 +15,8 @@ def summary(report: Report) -> RenderableType:
     """Return bounds and refuted statistics per tier, or a line per ledger; and the verdict."""
     tables = [_lines(report)] if report.kind == "run" else [_table(section) for section in report.sections]
     style = "green" if report.verdict == "holds" else "red"
-    return Group(*tables, Text(answer(report), style=style))
+    reasons = dict.fromkeys(f"{name}: {says}" for _, name, says in against(report))
+    return Group(*tables, Text(answer(report), style=style), *map(Text, reasons))
 
 
 def _lines(report: Report) -> Table:
@@ -48,9 +50,9 @@ def _table(section: Section) -> Table:
     for bound in section.bounds:
         verdict = Text("refuted", style="red") if bound.refuted else Text(f"holds ({bound.share:.0%} seen)")
         table.add_row(f"epsilon, {bound.name}", f"≥ {bound.epsilon:.3f}", f"≤ {bound.claimed:.3f}", verdict)
-    against = [finding for finding in section.findings if finding.verdict == "refuted"]
-    for finding in against:
+    broken = refuted(section.findings)
+    for finding in broken:
         table.add_row(finding.name, shown(finding), "", Text("refuted", style="red"))
-    count = len(section.findings) - len(against)
+    count = len(section.findings) - len(broken)
     table.add_row(f"{count} certificates", "", "", "hold")
     return table

@@ -231,6 +231,12 @@ def test_a_private_contract_says_what_it_promises_a_shopper(tmp_path: Path) -> N
     assert "its own cap of 4" in shown
 
 
+def test_a_delta_that_lets_a_shopper_through_is_warned_of(tmp_path: Path) -> None:
+    path = write_shop(tmp_path, [order(day, customer_id=f"c{day}") for day in (0, 10, 20)], split=SPLIT)
+    told = check(tmp_path, path, PRIVATE | {"privacy": {"epsilon": 8.0, "delta": 0.5}}).output
+    assert "Take a delta far below it." in " ".join(told.split())
+
+
 def test_a_contract_without_privacy_says_so(tmp_path: Path) -> None:
     path = write_shop(tmp_path, [order(0), order(100)])
     assert "WITHOUT differential privacy" in check(tmp_path, path, LATE).output

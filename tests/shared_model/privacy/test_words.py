@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from shared_model.privacy.words import meaning, missing
+from shared_model.privacy.words import meaning, missing, too_likely
 
 
 def test_epsilon_is_told_as_odds_and_delta_as_a_chance():
@@ -26,3 +26,8 @@ def test_a_contract_without_privacy_is_told_in_plain_words():
     error = missing(Path("shops/federation.toml"), "no noise to plan")
     assert str(error).startswith("shops/federation.toml: privacy is missing; allowed: a [privacy] table")
     assert "WITHOUT differential privacy" in str(error)
+
+
+def test_a_delta_of_one_over_the_shoppers_is_warned_of():
+    assert too_likely(0.001, 1000) == ""
+    assert "1 / 1,001" in too_likely(0.001, 1001)

@@ -80,3 +80,7 @@ def test_ledgers_that_cost_the_same_share_one_curve():
 def test_a_run_is_summed_up_before_its_details():
     text = drawn(kind="run")
     assert text.index("epsilon spent") < text.index("<details")
+
+
+def test_what_refutes_is_explained():
+    assert "<code>noise.scale</code>. Noise." in drawn(scale=0.9)
