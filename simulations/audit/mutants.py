@@ -158,6 +158,31 @@ class _NoNoiseWithoutRows(_Wrapped):
             self.inner.step(losses, unit_of_row, units)
 
 
+class _Debtor:
+    """The noise of a source, until nothing is paid any more."""
+
+    def __init__(self, inner: Noise) -> None:
+        self._inner, self.pays = inner, True
+
+    def normal_(self, out: Tensor) -> Tensor:
+        return self._inner.normal_(out) if self.pays else out.zero_()
+
+    def uniform_(self, out: Tensor) -> Tensor:
+        return self._inner.uniform_(out)
+
+
+class _ForgetsOwedNoise(_Wrapped):
+    """Rows that nobody read since are released without the noise that they are owed."""
+
+    def __init__(self, *arguments: Any, noise: Noise, **constants: Any) -> None:
+        self.debtor = _Debtor(noise)
+        super().__init__(*arguments, noise=self.debtor, **constants)
+
+    def release(self) -> None:
+        self.debtor.pays = False
+        self.inner.release()
+
+
 class _SkipsBrokenSteps(_Wrapped):
     """A step whose loss is not finite is not taken."""
 
@@ -235,6 +260,7 @@ MUTANTS: dict[str, Callable[[], Mechanism]] = {
     "one seed for every step": lambda: replace(HONEST, noise=_one_seed),
     "noise on touched rows only": lambda: replace(HONEST, engine=_TouchedRowsOnly),
     "no noise without rows": lambda: replace(HONEST, engine=_NoNoiseWithoutRows),
+    "owed noise forgotten": lambda: replace(HONEST, engine=_ForgetsOwedNoise),
     "heads without noise": lambda: replace(HONEST, engine=_HeadsWithoutNoise),
     "no clip": lambda: replace(HONEST, clip_groups=_no_clip),
     "clip per batch": lambda: replace(HONEST, engine=_ClipPerBatch),

@@ -16,6 +16,7 @@ from .heads import noised_state
 from .merchants import merchants
 from .noise import noise_law
 from .nonfinite import nonfinite
+from .owed import owed_noise
 from .own_model import own_model
 from .sampler import sampler_law
 from .sensitivity import sensitivity
@@ -33,6 +34,7 @@ CERTIFICATES: dict[str, Certificate] = {
     "coupling": coupling,
     "heads": noised_state,
     "noise": noise_law,
+    "round": owed_noise,
     "sampler": sampler_law,
     "model": own_model,
     "telemetry": telemetry,

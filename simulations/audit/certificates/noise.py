@@ -27,6 +27,8 @@ _GRID = 2.0**-9 * 0.4
 """Half a step of the public grid, in parts of the noise, times the largest density of the noise: so far does
 rounding alone move its distribution."""
 
+_LEAST = "Standard deviation on the coordinate with the least noise, over the claimed one."
+
 Floats = NDArray[np.float64]
 
 
@@ -35,7 +37,7 @@ def noise_law(subject: Subject) -> tuple[Finding, ...]:
     z, off_grid = _standardised(subject)
     return (
         *gaussian("noise", z),
-        _least_coordinate(z),
+        least("noise.coordinates", z, _LEAST),
         _steps(z),
         _coordinates(z),
         Finding(
@@ -116,15 +118,16 @@ def _scale(what: str, z: Floats) -> Finding:
     )
 
 
-def _least_coordinate(z: Floats) -> Finding:
+def least(name: str, z: Floats, says: str) -> Finding:
+    """Return the root mean square of the column of `z`, shape (T, N), in which it is least."""
     steps, coordinates = z.shape
-    least = float((z**2).sum(0).min())
+    found = float((z**2).sum(0).min())
     return Finding(
-        name="noise.coordinates",
-        value=(least / steps) ** 0.5,
+        name=name,
+        value=(found / steps) ** 0.5,
         low=float(stats.chi2.ppf(ERROR / coordinates, steps) / steps) ** 0.5,
-        p_value=min(1.0, coordinates * float(stats.chi2.cdf(least, steps))),
-        says="Standard deviation on the coordinate with the least noise, over the claimed one.",
+        p_value=min(1.0, coordinates * float(stats.chi2.cdf(found, steps))),
+        says=says,
     )
 
 

@@ -13,6 +13,7 @@ from simulations.audit.certificates.heads import noised_state
 from simulations.audit.certificates.merchants import merchants
 from simulations.audit.certificates.noise import noise_law
 from simulations.audit.certificates.nonfinite import nonfinite
+from simulations.audit.certificates.owed import owed_noise
 from simulations.audit.certificates.own_model import own_model
 from simulations.audit.certificates.sampler import sampler_law
 from simulations.audit.certificates.sensitivity import HOSTILE, distance, sensitivity
@@ -34,7 +35,7 @@ def test_the_honest_mechanism_holds_under_full_batches(certificate):
     assert names(certificate(full_batches())) == set()
 
 
-@pytest.mark.parametrize("certificate", [noise_law, sampler_law, sensitivity, nonfinite, divisor])
+@pytest.mark.parametrize("certificate", [noise_law, owed_noise, sampler_law, sensitivity, nonfinite, divisor])
 def test_the_honest_mechanism_holds_where_steps_are_sampled(certificate):
     assert names(certificate(sampled())) == set()
 
@@ -114,6 +115,15 @@ def test_the_second_layer_holds():
     found = merchants(full_batches(privacy={**PRIVACY, "merchants": layer}, features=ACROSS))
     assert found
     assert names(found) == set()
+
+
+def test_weight_decay_is_no_noise():
+    assert names(owed_noise(full_batches(local={"weight_decay": 0.5}))) == set()
+
+
+def test_noise_that_unread_rows_are_owed_and_never_get_is_missed():
+    broken = replace(sampled(), mechanism=MUTANTS["owed noise forgotten"]())
+    assert {"round.scale", "round.coordinates"} <= names(owed_noise(broken))
 
 
 def test_what_a_contract_does_not_have_cannot_be_refuted():
