@@ -149,14 +149,20 @@ class BookkeepingOptimizer(DPOptimizer):  # type: ignore[misc]
             assert parameter.grad is not None  # `add_noise` has set it
             parameter.grad.div_(self.expected_batch_size)
 
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:
-        """Take the step that Opacus takes, then move the tables."""
-        done: float | None = super().step(closure)
-        for store in self._stores:
-            store.update(store.weight.summed_grad, self._rate)  # type: ignore[attr-defined]
+    def step(self, closure: Callable[[], float] | None = None) -> None:
+        """Take the step that Opacus takes, then move the tables; autograd looks away, which saves time.
+
+        Raises:
+            ValueError: There is a closure; the batch is recorded before, by the module.
+        """
+        if closure is not None:
+            raise ValueError("Expected no closure: a private step takes the batch that was recorded.")
+        with torch.inference_mode():
+            super().step()
+            for store in self._stores:
+                store.update(store.weight.summed_grad, self._rate)  # type: ignore[attr-defined]
         for parameter in self._group_of:  # sums without noise stay with nobody
             parameter.summed_grad = None  # type: ignore[attr-defined]
-        return done
 
     def signal_skip_step(self, do_skip: bool = True) -> None:
         """Refuse: a step is one batch, whose size no memory limits here.
