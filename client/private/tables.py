@@ -83,10 +83,11 @@ class Store(nn.Module):
         """Return the rows of `tables` at `ids`, (...) each, side by side: shape (..., F D)."""
         self.collides |= ids[0].dim() > 1 or any(table in self._read for table in tables)
         self._read += tables
-        where = torch.stack(tuple(ids), -1)
-        rows = where + self._offset(tuple(tables))
-        found = recorded(self, rows, self._fetch(rows.flatten()).view(*rows.shape, -1))
-        present = where > 0
+        with torch.no_grad():
+            where = torch.stack(tuple(ids), -1)
+            rows, present = where + self._offset(tuple(tables)), where > 0
+            vectors = self._fetch(rows.flatten()).view(*rows.shape, -1)
+        found = recorded(self, rows, vectors)
         if not present.all():
             found = found * present.unsqueeze(-1).to(found.dtype)
         return found.flatten(-2)
