@@ -6,6 +6,7 @@ or a bound (`caught`); the honest mechanism by none.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -81,7 +82,7 @@ def _one_seed(generator: torch.Generator) -> Noise:
 
 
 class _Wrapped:
-    """An engine around the real one."""
+    """Around a real engine, a fresh one for every step, so that the whole model lies open between steps."""
 
     def __init__(
         self,
@@ -94,25 +95,30 @@ class _Wrapped:
         noise: Noise,
     ) -> None:
         self.model, self.rate = model, learning_rate / divisor
-        self.inner: Engine = engine(
-            mode, model, self.groups(groups), learning_rate=learning_rate, divisor=divisor, noise=noise
-        )
+        constants: dict[str, Any] = {"learning_rate": learning_rate, "divisor": divisor, "noise": noise}
+        self.fresh = partial(engine, mode, model, self.groups(groups), **constants)
 
     def groups(self, groups: Sequence[Group]) -> Sequence[Group]:
         return groups
 
     def step(self, losses: Callable[[], Tensor], unit_of_row: Tensor, units: int) -> None:
-        self.inner.step(losses, unit_of_row, units)
+        self.take(losses, unit_of_row, units)
+
+    def take(self, losses: Callable[[], Tensor], unit_of_row: Tensor, units: int) -> None:
+        """Take one real step, with all its noise."""
+        inner: Engine = self.fresh()
+        inner.step(losses, unit_of_row, units)
+        inner.release()
 
     def release(self) -> None:
-        self.inner.release()
+        """Nothing is owed."""
 
 
 class _ClipPerBatch(_Wrapped):
     """The sum of the whole batch is clipped, as if one shopper owned all rows."""
 
     def step(self, losses: Callable[[], Tensor], unit_of_row: Tensor, units: int) -> None:
-        self.inner.step(losses, torch.zeros_like(unit_of_row), 1)
+        self.take(losses, torch.zeros_like(unit_of_row), 1)
 
 
 class _TouchedRowsOnly(_Wrapped):
@@ -123,8 +129,7 @@ class _TouchedRowsOnly(_Wrapped):
         with torch.no_grad(), recording() as tape:
             if len(unit_of_row):
                 losses()
-        self.inner.step(losses, unit_of_row, units)
-        self.inner.release()
+        self.take(losses, unit_of_row, units)
         read = {id(r.layer): r.input.flatten() for r in tape if isinstance(r.layer, Embedding)}
         for name, layer in self.model.named_modules():
             if isinstance(layer, Embedding):
@@ -144,7 +149,7 @@ class _HeadsWithoutNoise(_Wrapped):
     def step(self, losses: Callable[[], Tensor], unit_of_row: Tensor, units: int) -> None:
         own = [p.requires_grad_() for n, p in self.model.named_parameters() if n in self.heads]
         gradients = torch.autograd.grad(losses().sum(), own) if own and len(unit_of_row) else ()
-        self.inner.step(losses, unit_of_row, units)
+        self.take(losses, unit_of_row, units)
         with torch.no_grad():
             for parameter, gradient in zip(own, gradients, strict=False):
                 parameter.sub_(self.rate * gradient)
@@ -155,7 +160,7 @@ class _NoNoiseWithoutRows(_Wrapped):
 
     def step(self, losses: Callable[[], Tensor], unit_of_row: Tensor, units: int) -> None:
         if len(unit_of_row):
-            self.inner.step(losses, unit_of_row, units)
+            self.take(losses, unit_of_row, units)
 
 
 class _Debtor:
@@ -172,15 +177,18 @@ class _Debtor:
 
 
 class _ForgetsOwedNoise(_Wrapped):
-    """Rows that nobody read since are released without the noise that they are owed."""
+    """Rows that nobody read are released without the noise that they are owed."""
 
     def __init__(self, *arguments: Any, noise: Noise, **constants: Any) -> None:
         self.debtor = _Debtor(noise)
         super().__init__(*arguments, noise=self.debtor, **constants)
 
-    def release(self) -> None:
+    def take(self, losses: Callable[[], Tensor], unit_of_row: Tensor, units: int) -> None:
+        inner: Engine = self.fresh()
+        inner.step(losses, unit_of_row, units)
         self.debtor.pays = False
-        self.inner.release()
+        inner.release()
+        self.debtor.pays = True
 
 
 class _SkipsBrokenSteps(_Wrapped):
@@ -190,7 +198,7 @@ class _SkipsBrokenSteps(_Wrapped):
         with torch.no_grad():
             sound = not len(unit_of_row) or bool(losses().isfinite().all())
         if sound:
-            self.inner.step(losses, unit_of_row, units)
+            self.take(losses, unit_of_row, units)
 
 
 # --- samplers -----------------------------------------------------------------------------------------

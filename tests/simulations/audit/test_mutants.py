@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from simulations.audit.certify import against
+from simulations.audit.certify import against, hunted
 from simulations.audit.mutants import MUTANTS
 from simulations.audit.reference import reference
 from simulations.benchmarks.audit import false_alarms
@@ -19,6 +19,11 @@ def test_the_honest_mechanism_is_not():
 
 def test_there_are_at_least_the_fourteen_that_were_asked_for():
     assert len(MUTANTS) >= 14
+
+
+@pytest.mark.slow
+def test_every_check_goes_through_every_mutant_and_all_are_caught():
+    assert [name for name, caught in hunted(1, lambda what: None).items() if not caught] == []
 
 
 @pytest.mark.slow
