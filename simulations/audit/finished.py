@@ -5,51 +5,29 @@ share no code; and where the coordinator's record of replies lies beside, every 
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
-from client.config import MerchantConfig, load_merchant
+from client.config import load_merchant
 from client.private.ledgers import LEDGER
 from server.wire_record import RECORD
-from shared_model import journal, protocol, schema
+from shared_model import journal, schema
 from shared_model.errors import DataError, StateError
 from shared_model.privacy import accounting, limits
 from shared_model.privacy.events import PrivacyEvent, composed
-from shared_model.privacy.ledger import Charge, Entry, Limit, read_entries
+from shared_model.privacy.ledger import Charge, Limit, read_entries
 from shared_model.privacy.words import missing
 
 from .certificates.claim import DISAGREEMENT
 from .findings import Finding
+from .found import Found
 from .ledger_terms import MERCHANTS_LEDGER, Terms, of_merchants, of_shoppers
+from .payments import Payments
 from .questions import about_run
 from .report import Report, Section, curve, environment
 from .wire import contract_of
 
 _LEDGERS = (LEDGER, "simulated-*.jsonl", MERCHANTS_LEDGER)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Found:
-    """A ledger as it lies on the disk.
-
-    Attributes:
-        path: The file.
-        entries: Its lines; None where the chain is broken.
-        problem: What is wrong with the chain, in words.
-        owner: The merchant's file beside it, where there is one.
-    """
-
-    path: Path
-    entries: Sequence[Entry] | None
-    problem: str
-    owner: MerchantConfig | None
-
-    @property
-    def charges(self) -> tuple[Charge, ...]:
-        """All charges; none where the chain is broken."""
-        return tuple(entry.charge for entry in self.entries or () if entry.charge is not None)
 
 
 def audit_run(
@@ -219,9 +197,9 @@ def _records(directory: Path) -> list[Path]:
 def _replies(record: Path, directory: Path, ledgers: Sequence[Found], policy: schema.Privacy) -> Section:
     """Hold the replies that reached the coordinator against the charges: one each, for that very round."""
     lines = [line for line in journal.read(record) if line["event"] == "reply"]
-    charged = {e.head: e.charge for ledger in ledgers for e in ledger.entries or () if e.charge is not None}
     told = [line for line in lines if any(r["kind"] == "arrays" for r in line["records"].values())]
-    free = [line for line in told if not _pays(charged.get(_head(line)), line)]
+    paid = Payments(ledgers)
+    free = [line for line in told if not paid.covers(line)]
     return Section(
         title=f"Replies in {record.relative_to(directory)}",
         claim={"replies": len(lines), "replies that released something": len(told)},
@@ -233,16 +211,7 @@ def _replies(record: Path, directory: Path, ledgers: Sequence[Found], policy: sc
                 name="replies.charged",
                 value=float(len(free)),
                 high=0.0,
-                says="Replies for which no ledger holds the charge of that round.",
+                says="Replies without a charge of their own, of that round, in the ledger of that merchant.",
             ),
         ),
     )
-
-
-def _head(line: Mapping[str, Any]) -> str:
-    """Return the head of the ledger that came with a reply."""
-    return str(line["records"].get(protocol.REPORT, {}).get("content", {}).get("ledger", ""))
-
-
-def _pays(charge: Charge | None, line: Mapping[str, Any]) -> bool:
-    return charge is not None and (charge.lineage, charge.round) == (line["lineage"], line["round"])

@@ -37,6 +37,10 @@ def _as_planned(plan: Plan, units: int) -> Plan:
     return plan
 
 
+def _own_source(rounds: PrivateRounds, purpose: str, number: int) -> Noise:
+    return PrivateRounds._noise(rounds, purpose, number)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Mechanism:
     """The parts of a private round; as they are here, those that merchants run.
@@ -51,6 +55,7 @@ class Mechanism:
         plan: The public constants, given those of the contract and the number of units, which an honest
             mechanism does not look at.
         train: A whole round: charge, then train.
+        source: Where the noise of a round comes from at a merchant, given the round's purpose and number.
         local_of: The parameters that stay, as a round begins with them.
     """
 
@@ -61,6 +66,7 @@ class Mechanism:
     to_grid: Callable[[Tensor, float], Tensor] = to_grid
     noise: Callable[[torch.Generator], Noise] = SeededNoise
     plan: Callable[[Plan, int], Plan] = _as_planned
+    source: Callable[[PrivateRounds, str, int], Noise] = _own_source
     train: Callable[[PrivateRounds, MultiTaskModel, Instruction], Trained] = PrivateRounds.train
     local_of: Callable[[Merchant, RoundState | None], Mapping[str, Tensor]] = Merchant._local_of
 

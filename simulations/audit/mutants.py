@@ -16,7 +16,7 @@ from client.merchant import Merchant
 from client.private import rounds
 from client.private.clipping import Group
 from client.private.engines import Engine, engine
-from client.private.noise import Noise, SeededNoise
+from client.private.noise import Noise, SecureNoise, SeededNoise
 from client.private.rounds import PrivateRounds
 from client.private.sampling import poisson
 from client.rounds import Trained
@@ -30,6 +30,7 @@ from shared_model.privacy.plan import Plan
 from shared_model.protocol import Instruction
 
 from .mechanism import HONEST, Mechanism
+from .silence import Silence
 
 # --- noise and clipping -------------------------------------------------------------------------------
 
@@ -201,6 +202,40 @@ class _SkipsBrokenSteps(_Wrapped):
             self.take(losses, unit_of_row, units)
 
 
+class _NoiseInTheFirstStep(_Wrapped):
+    """Only the first step of a round adds noise."""
+
+    def __init__(self, *arguments: Any, noise: Noise, **constants: Any) -> None:
+        self.debtor = _Debtor(noise)
+        super().__init__(*arguments, noise=self.debtor, **constants)
+
+    def step(self, losses: Callable[[], Tensor], unit_of_row: Tensor, units: int) -> None:
+        self.take(losses, unit_of_row, units)
+        self.debtor.pays = False
+
+
+class _NoiseGrowsWithSteps(_Wrapped):
+    """Noise is added once, at the end: that of one step times the number of steps, not its root."""
+
+    def __init__(self, *arguments: Any, noise: Noise, **constants: Any) -> None:
+        self.noise, self.owed = noise, 0
+        super().__init__(*arguments, noise=Silence(), **constants)
+
+    def groups(self, groups: Sequence[Group]) -> Sequence[Group]:
+        self.stds = {name: group.noise_std for group in groups for name in group.parameters}
+        return groups
+
+    def step(self, losses: Callable[[], Tensor], unit_of_row: Tensor, units: int) -> None:
+        self.take(losses, unit_of_row, units)
+        self.owed += 1
+
+    def release(self) -> None:
+        now, owed = take(self.model, self.stds), self.owed * self.rate
+        drawn = {name: self.noise.normal_(torch.empty_like(value)) for name, value in now.items()}
+        load(self.model, {name: now[name] + owed * self.stds[name] * drawn[name] for name in now})
+        self.owed = 0
+
+
 # --- samplers -----------------------------------------------------------------------------------------
 
 
@@ -228,6 +263,33 @@ def _rate_plus_5_percent(units: int, rate: float, noise: Noise) -> Tensor:
 
 def _at_most_the_expected(units: int, rate: float, noise: Noise) -> Tensor:
     return poisson(units, rate, noise)[: round(rate * units)]
+
+
+class _OnceARound:
+    """The first step's sample serves the whole round."""
+
+    def __init__(self) -> None:
+        self._last: tuple[Noise, Tensor] | None = None
+
+    def __call__(self, units: int, rate: float, noise: Noise) -> Tensor:
+        if self._last is None or self._last[0] is not noise:
+            self._last = noise, poisson(units, rate, noise)
+        return self._last[1]
+
+
+# --- sources of noise in production -------------------------------------------------------------------
+
+
+class _HalfSecure(SecureNoise):
+    """Secret noise, half of it."""
+
+    def normal_(self, out: Tensor) -> Tensor:
+        return super().normal_(out).mul_(0.5)
+
+
+def _constant_seed(rounds_: PrivateRounds, purpose: str, number: int) -> Noise:
+    """A debugger's seed that stayed: whoever reads the code can take the noise off again."""
+    return SeededNoise(torch.Generator().manual_seed(7))
 
 
 # --- constants and losses -----------------------------------------------------------------------------
@@ -278,6 +340,11 @@ MUTANTS: dict[str, Callable[[], Mechanism]] = {
     "batches of a fixed size": lambda: replace(HONEST, poisson=_fixed_size),
     "batches cut to a size": lambda: replace(HONEST, poisson=_at_most_the_expected),
     "sampling rate + 5 %": lambda: replace(HONEST, poisson=_rate_plus_5_percent),
+    "one sample for a round": lambda: replace(HONEST, poisson=_OnceARound()),
+    "noise in the first step only": lambda: replace(HONEST, engine=_NoiseInTheFirstStep),
+    "noise x steps, not x their root": lambda: replace(HONEST, engine=_NoiseGrowsWithSteps),
+    "half of the secret noise": lambda: replace(HONEST, source=lambda *of: _HalfSecure()),
+    "a constant seed in production": lambda: replace(HONEST, source=_constant_seed),
     "charged after the release": lambda: replace(HONEST, train=_charged_afterwards),
     "serving heads flow back": lambda: replace(HONEST, local_of=_begins_with_what_is_served),
     "divisor from n": lambda: replace(HONEST, plan=_divisor_from_n),

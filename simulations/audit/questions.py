@@ -132,7 +132,8 @@ _SIDE_CHANNELS = (
 )
 _RANDOM = (
     "Noise and coins of a real merchant come from ChaCha20 under a key of the operating system and cannot be "
-    "seeded. This audit draws from named generators under the seed above, so that it can be repeated."
+    "seeded; `source` examines those of a shop that was opened as in production. All other checks draw from "
+    "named generators under the seed above, so that they can be repeated."
 )
 _BUDGET = (
     "Every release is charged to an append-only, hash-chained ledger that is on the disk before training "

@@ -4,6 +4,7 @@ from datetime import date
 from pathlib import Path
 
 from client.merchant import Merchant
+from shared_model.protocol import Instruction, SharedArrays, digest
 from simulations import partition
 from simulations.datasets import SyntheticMarket, read
 
@@ -54,9 +55,29 @@ _MARKET = SyntheticMarket(
 )
 
 
-def opened(folder: Path, *, seed: int) -> Merchant:
-    """Write the shop's files and its contract to `folder` and return the merchant that works on them."""
+def opened(folder: Path, *, seed: int | None) -> Merchant:
+    """Write the shop's files and its contract to `folder` and return the merchant that works on them.
+
+    Without a seed it is opened as in production.
+    """
     [file] = partition.write(read(_MARKET, folder), folder)
     contract = folder / "federation.toml"
     contract.write_text(_CONTRACT, encoding="utf-8")
     return Merchant.open(file, contract, seed=seed)
+
+
+def asked(shop: Merchant, number: int, arrays: SharedArrays) -> SharedArrays:
+    """Return the shop's answer to a round that begins with `arrays`."""
+    return shop.train(instruction(shop, "train", number, arrays), arrays).arrays
+
+
+def instruction(shop: Merchant, kind: str, number: int, arrays: SharedArrays) -> Instruction:
+    """Return what a coordinator would send along with `arrays`."""
+    return Instruction(
+        kind=kind,
+        fingerprint=shop.federation.fingerprint,
+        lineage="audit",
+        round=number,
+        digest=digest(arrays),
+        merchant=shop.config.name if kind == "train" else "",
+    )

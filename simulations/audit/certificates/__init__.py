@@ -16,13 +16,14 @@ from .heads import noised_state
 from .merchants import merchants
 from .noise import noise_law
 from .nonfinite import nonfinite
-from .owed import owed_noise
 from .own_model import own_model
 from .sampler import sampler_law
 from .sensitivity import sensitivity
 from .serving import serving
+from .source import source
 from .statistics import statistics
 from .telemetry import telemetry
+from .whole_rounds import whole_rounds
 
 Certificate = Callable[[Subject], tuple[Finding, ...]]
 
@@ -34,8 +35,9 @@ CERTIFICATES: dict[str, Certificate] = {
     "coupling": coupling,
     "heads": noised_state,
     "noise": noise_law,
-    "round": owed_noise,
     "sampler": sampler_law,
+    "round": whole_rounds,
+    "source": source,
     "model": own_model,
     "telemetry": telemetry,
     "statistics": statistics,

@@ -49,14 +49,15 @@ def noise_law(subject: Subject) -> tuple[Finding, ...]:
     )
 
 
-def gaussian(what: str, z: Floats) -> tuple[Finding, ...]:
+def gaussian(what: str, z: Floats, *, error: float = ERROR) -> tuple[Finding, ...]:
     """Return how numbers that should be independent and standard normal are distributed.
 
     Args:
         what: They are the noise of; first part of the findings' names.
         z: The numbers, any shape.
+        error: Probability with which one of the findings refutes such numbers.
     """
-    return _mean(what, z), _scale(what, z), _shape(what, z), _tails(what, z)
+    return tuple(statistic(what, z, error) for statistic in (_mean, _scale, _shape, _tails))
 
 
 def _standardised(subject: Subject) -> tuple[Floats, float]:
@@ -91,9 +92,9 @@ def nobody(groups: list[str]) -> Workload:
     )
 
 
-def _mean(what: str, z: Floats) -> Finding:
+def _mean(what: str, z: Floats, error: float) -> Finding:
     score = float(z.mean()) * z.size**0.5
-    bound = float(stats.norm.isf(ERROR / 2))
+    bound = float(stats.norm.isf(error / 2))
     return Finding(
         name=f"{what}.mean",
         value=score,
@@ -104,9 +105,9 @@ def _mean(what: str, z: Floats) -> Finding:
     )
 
 
-def _scale(what: str, z: Floats) -> Finding:
+def _scale(what: str, z: Floats, error: float) -> Finding:
     total = float((z**2).sum())
-    low, high = (float(stats.chi2.ppf(p, z.size)) for p in (ERROR / 2, 1 - ERROR / 2))
+    low, high = (float(stats.chi2.ppf(p, z.size)) for p in (error / 2, 1 - error / 2))
     tail = min(float(stats.chi2.cdf(total, z.size)), float(stats.chi2.sf(total, z.size)))
     return Finding(
         name=f"{what}.scale",
@@ -131,21 +132,21 @@ def least(name: str, z: Floats, says: str) -> Finding:
     )
 
 
-def _shape(what: str, z: Floats) -> Finding:
+def _shape(what: str, z: Floats, error: float) -> Finding:
     found = stats.kstest(z.ravel(), "norm", method="asymp")
     return Finding(
         name=f"{what}.gaussian",
         value=float(found.statistic),
-        high=float(stats.kstwobign.isf(ERROR)) / z.size**0.5 + _GRID,
+        high=float(stats.kstwobign.isf(error)) / z.size**0.5 + _GRID,
         p_value=float(found.pvalue),
         says="Largest distance between the distribution of the noise and the Gaussian one.",
     )
 
 
-def _tails(what: str, z: Floats) -> Finding:
+def _tails(what: str, z: Floats, error: float) -> Finding:
     # The fourth moment of a standard normal is 3, its variance 105 - 9 = 96.
     score = float((z**4).mean() - 3) * (z.size / 96) ** 0.5
-    bound = float(stats.norm.isf(ERROR / 2))
+    bound = float(stats.norm.isf(error / 2))
     return Finding(
         name=f"{what}.tails",
         value=score,

@@ -30,8 +30,7 @@ Flags = NDArray[np.bool_]
 def sampler_law(subject: Subject) -> tuple[Finding, ...]:
     """Return how units that own no row are drawn."""
     q = subject.plan.sampling_rate
-    units = min(_MOST_UNITS, round(_DRAWS / _STEPS * max(1.0, 0.1 / q)))
-    drawn, repeated = _drawn(subject, units)
+    drawn, repeated = _drawn(subject, most_units(q))
     exact = (
         Finding(
             name="sampler.repeated",
@@ -51,6 +50,11 @@ def sampler_law(subject: Subject) -> tuple[Finding, ...]:
             ),
         )
     return (*exact, _rate(drawn, q), _sizes(drawn, q), _units(drawn, q), _neighbours(drawn, q))
+
+
+def most_units(q: float) -> int:
+    """Return how many units are drawn from at a sampling rate q."""
+    return min(_MOST_UNITS, round(_DRAWS / _STEPS * max(1.0, 0.1 / q)))
 
 
 def _drawn(subject: Subject, units: int) -> tuple[Flags, int]:
@@ -82,15 +86,15 @@ def _sizes(drawn: Flags, q: float) -> Finding:
     says = (
         "Variance of the number of units in a step, over that of independent coins (0: batches of one size)."
     )
-    return _dispersion("sampler.sizes", drawn.sum(1), drawn.shape[1], q, says)
+    return dispersion("sampler.sizes", drawn.sum(1), drawn.shape[1], q, says)
 
 
 def _units(drawn: Flags, q: float) -> Finding:
     says = "Variance of how often a unit is drawn, over that of independent coins (0: shuffled epochs)."
-    return _dispersion("sampler.units", drawn.sum(0), drawn.shape[0], q, says)
+    return dispersion("sampler.units", drawn.sum(0), drawn.shape[0], q, says)
 
 
-def _dispersion(name: str, counts: NDArray[np.int_], coins: int, q: float, says: str) -> Finding:
+def dispersion(name: str, counts: NDArray[np.int_], coins: int, q: float, says: str) -> Finding:
     """Compare counts with a binomial; their squared deviations are chi-squared but for its kurtosis."""
     variance = coins * q * (1 - q)
     ratio = float(((counts - coins * q) ** 2).mean() / variance)

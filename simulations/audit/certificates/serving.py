@@ -15,10 +15,10 @@ import torch
 from client.merchant import Merchant
 from client.state import load_serving, save_serving
 from shared_model.model import initial_shared
-from shared_model.protocol import Instruction, SharedArrays, digest
+from shared_model.protocol import SharedArrays
 
 from ..findings import Finding
-from ..shop import opened
+from ..shop import asked, instruction, opened
 from ..subject import Subject
 
 
@@ -49,29 +49,17 @@ def _second_answer(folder: Path, subject: Subject, *, adopts: bool) -> SharedArr
 
 
 def _ask(shop: Merchant, number: int) -> SharedArrays:
-    arrays = initial_shared(shop.federation, number)
-    return shop.train(_instruction(shop, "train", number, arrays), arrays).arrays
+    return asked(shop, number, initial_shared(shop.federation, number))
 
 
 def _serve_others(shop: Merchant, subject: Subject) -> None:
     """Adopt a release, then put wild heads in the place of those that were fitted."""
     arrays = initial_shared(shop.federation, 9)
-    shop.adopt(_instruction(shop, "adopt", 3, arrays), arrays)
+    shop.adopt(instruction(shop, "adopt", 3, arrays), arrays)
     state, generator = load_serving(shop.config.state), subject.generator("serving heads")
     assert state is not None  # for the type checker: it was adopted just now
     heads = {name: 100 * torch.randn(h.shape, generator=generator) for name, h in state.heads.items()}
     save_serving(shop.config.state, replace(state, heads=heads))
-
-
-def _instruction(shop: Merchant, kind: str, number: int, arrays: SharedArrays) -> Instruction:
-    return Instruction(
-        kind=kind,
-        fingerprint=shop.federation.fingerprint,
-        lineage="audit",
-        round=number,
-        digest=digest(arrays),
-        merchant=shop.config.name if kind == "train" else "",
-    )
 
 
 @contextmanager

@@ -3,16 +3,22 @@
 import shutil
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tomli_w
 
+from server.wire_record import RECORD
+from shared_model import journal
 from shared_model.errors import ConfigError, DataError
 from shared_model.privacy.ledger import Charge, Ledger, Limit, read_charges
 from shared_model.schema import load_federation
 from simulations.audit.finished import audit_run
 from tests.integration import experiments
 from tests.integration.test_private_federation import contract, train
+
+REPLY = ("type", "merchant", "node", "lineage", "round", "error", "records")
+"""What a line of the coordinator's record tells of a reply, beside its place in the chain."""
 
 
 @pytest.fixture(scope="module")
@@ -120,3 +126,45 @@ def test_the_second_layers_ledger_is_held_against_its_own_budget(tmp_path):
     [section] = [s for s in report.sections if s.claim.get("unit") == "merchant"]
     assert report.verdict == "holds"
     assert section.claim["epsilon spent"] == pytest.approx(20.0, rel=1e-6)
+
+
+def replies(directory: Path) -> list[dict[str, Any]]:
+    """The coordinator's record of replies of a run."""
+    lines = journal.read(next(directory.rglob(RECORD)))
+    return [dict(line) for line in lines if line["event"] == "reply" and line["round"]]
+
+
+def rewritten(directory: Path, lines: list[dict[str, Any]]) -> None:
+    """Put a record of these replies, well chained, in the place of the one that is there."""
+    path = next(directory.rglob(RECORD))
+    path.unlink()
+    with journal.Journal(path, durable=False) as record:
+        for line in lines:
+            record.append("reply", **{name: line[name] for name in REPLY})
+
+
+def with_digest(line: dict[str, Any], digest: str) -> dict[str, Any]:
+    """The same reply with other bytes in its arrays."""
+    records = {
+        n: r | ({"digest": digest} if r["kind"] == "arrays" else {}) for n, r in line["records"].items()
+    }
+    return line | {"records": records}
+
+
+def test_a_reply_that_is_sent_again_costs_nothing(copy):
+    lines = replies(copy)
+    rewritten(copy, [*lines, lines[0]])
+    assert against(copy) == set()
+
+
+def test_one_charge_pays_for_one_reply(copy):
+    lines = replies(copy)
+    rewritten(copy, [*lines, with_digest(lines[0], "0" * 64)])
+    assert against(copy) == {"replies.charged"}
+
+
+def test_another_merchants_charge_pays_for_nothing(copy):
+    lines = replies(copy)
+    other = next(line["merchant"] for line in lines if line["merchant"] != lines[0]["merchant"])
+    rewritten(copy, [lines[0] | {"merchant": other}, *lines[1:]])
+    assert against(copy) == {"replies.charged"}
