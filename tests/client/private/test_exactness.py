@@ -109,12 +109,13 @@ def test_every_layer_is_clipped_as_a_loop_would(graph: str, units: str, clipping
     assert deviation(moved, exact) < 1e-6 * max(1.0, clipping_norm)
 
 
+@pytest.mark.parametrize("written_out", [True, False])
 @pytest.mark.parametrize("graph", ["linear on a sequence", "linear used twice", "bank, own inputs"])
-def test_inner_products_give_the_norms_that_written_out_gradients_give(
-    graph: str, monkeypatch: pytest.MonkeyPatch
+def test_both_ways_to_the_norm_of_a_sum_are_exact(
+    graph: str, written_out: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, inputs, forward = GRAPHS[graph]
-    monkeypatch.setattr(rules, "_MATERIAL", 0)
+    monkeypatch.setattr(rules, "_written_out_is_cheaper", lambda *sizes: written_out)
     monkeypatch.setattr(rules, "_BLOCK", 100)
     groups = one_group(model, 0.5)
     owners = UNITS["several rows per unit"]
@@ -236,3 +237,18 @@ def test_the_layers_with_a_rule_are_all_layers_that_own_parameters() -> None:
     }
     assert owners <= set(rules.RULES)
     assert all(issubclass(kind, nn.Module) for kind in rules.RULES)
+
+
+@pytest.mark.parametrize(
+    ("entries", "units", "most", "inputs", "outputs", "written_out"),
+    [
+        (200_000, 5_000, 300, 36, 1, True),  # a task's linear head, products with hundreds of rows
+        (2_048, 512, 4, 64, 1, True),  # a head on four rows a shopper
+        (2_048, 512, 4, 429, 256, False),  # a wide layer
+        (100, 10_000, 100, 429, 256, False),  # so few entries that it would be cheap, but too many units
+    ],
+)
+def test_the_cheaper_way_to_a_norm_is_taken(
+    entries: int, units: int, most: int, inputs: int, outputs: int, written_out: bool
+) -> None:
+    assert rules._written_out_is_cheaper(entries, units, most, inputs, outputs) is written_out

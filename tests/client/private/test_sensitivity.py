@@ -52,11 +52,11 @@ def test_no_input_however_large_or_small_moves_the_sum_by_more_than_the_bound(si
 
 
 @pytest.mark.parametrize("rest", [0.0, 1e-7, 1e-4, 1e-2, 1.0])
-@pytest.mark.parametrize("written_out", [1 << 22, 0])
+@pytest.mark.parametrize("written_out", [True, False])
 def test_rows_that_cancel_leave_no_more_than_the_bound(
-    rest: float, written_out: int, monkeypatch: pytest.MonkeyPatch
+    rest: float, written_out: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("client.private.rules._MATERIAL", written_out)
+    monkeypatch.setattr("client.private.rules._written_out_is_cheaper", lambda *sizes: written_out)
     model = Net({"a": linear(50, 40)})
     torch.nn.init.zeros_(model.a.weight)
     torch.nn.init.zeros_(model.a.bias)
