@@ -2,7 +2,7 @@
 
 Everything runs through the mechanism that merchants run (`simulations.audit.mechanism`), under the reference
 contract, at delta 1e-5: 100 steps that draw a tenth of the shoppers, and for the audit from one run 20 steps
-with all of them. Bounds are at 95 % confidence, false alarms those of the whole verdict. About five minutes.
+with all of them. Bounds are at 95 % confidence, false alarms those of the whole verdict. About nine minutes.
 """
 
 from collections.abc import Iterator
