@@ -16,17 +16,21 @@ from ..workload import Laboratory
 from .noise import nobody
 from .sensitivity import HOSTILE, laboratory_rows
 
+_EMPTY = 4
+"""Steps without rows: noise may round to zero on the public grid, but not four times on one number."""
+
 
 def noised_state(subject: Subject) -> tuple[Finding, ...]:
     """Return how many numbers a step with rows changes that a step without rows leaves alone."""
     mechanism = replace(subject.mechanism, noise=everybody(subject.mechanism.noise))
     model, generator = Laboratory(subject.groups, 2), subject.generator("heads")
     busy = laboratory_rows(subject.plan.groups, HOSTILE["loud inputs"], present=True)
-    empty, full = (
+    *empty, full = (
         release(mechanism, model, rows, subject.federation, subject.step, generator)
-        for rows in (nobody(subject.groups), busy)
+        for rows in (*[nobody(subject.groups)] * _EMPTY, busy)
     )
-    bare = [torch.logical_and(full[n] != 0, empty[n] == 0) for n in full]
+    noised = {n: torch.stack([e[n] != 0 for e in empty]).any(0) for n in full}
+    bare = [torch.logical_and(full[n] != 0, ~noised[n]) for n in full]
     return (
         Finding(
             name="heads.without_noise",
