@@ -41,7 +41,7 @@ _MOST_STEPS = 2**15 - 1
 class _Reading(NamedTuple):
     """What was fetched: distinct rows (n,), their vectors (n, D), which of them each lookup got (N,).
 
-    `found` (N, D) is what the lookups got; once the backward pass is over it is free for the sums.
+    `found` (N, D) is what the lookups got; the layer that follows may have recorded it as its input.
     """
 
     rows: Tensor
@@ -249,8 +249,9 @@ def _store_norms(layer: nn.Module, uses: Sequence[Use], units: Units) -> Norms:
 
 def _store_sums(layer: nn.Module, uses: Sequence[Use], coefficients: Mapping[nn.Parameter, Tensor]) -> Sums:
     assert isinstance(layer, Store)
-    rows, room = torch.cat([u.input.flatten() for u in uses]), layer.readings[0].found
-    vectors, start = room if len(layer.readings) == 1 else room.new_empty(len(rows), room.shape[1]), 0
+    rows = torch.cat([u.input.flatten() for u in uses])
+    # fresh memory: what the lookups got may be, without a copy, the recorded input of the layer that follows
+    vectors, start = layer.weight.new_empty(len(rows), layer.weight.shape[1]), 0
     for u in uses:
         part = vectors[start : start + u.input.numel()].view(len(u.input), -1)
         torch.mul(u.gradient.flatten(1), coefficients[layer.weight].unsqueeze(1), out=part)

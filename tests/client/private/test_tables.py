@@ -199,6 +199,19 @@ def test_a_table_that_is_not_trained_stays_in_its_place() -> None:
     assert not moved["u.weight"].any()
 
 
+def test_a_layer_that_reads_what_was_looked_up_gets_its_own_sum() -> None:
+    # no id is missing, so nothing copies the vectors between the table and the layer
+    model = Net({"t": table(6, 2), "a": linear(4, 1)})
+    ids = torch.tensor([[1, 4], [2, 2]])
+
+    def losses(m: Net, i: Tensor) -> Tensor:
+        return m.a(m.t(i).flatten(1)).squeeze(1).sub(1) ** 2
+
+    first = stepped("bookkeeping", model, losses, ids, (torch.arange(2), 2), one_group(model))
+    second = stepped("hooks", model, losses, ids, (torch.arange(2), 2), one_group(model))
+    torch.testing.assert_close(first, second, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.slow
 def test_lazy_noise_has_the_law_of_noise_in_every_step() -> None:
     """Two thousand runs of five steps whose gradients depend on noisy weights, against Opacus's optimizer."""
