@@ -39,15 +39,11 @@ _MOST_STEPS = 2**15 - 1
 
 
 class _Reading(NamedTuple):
-    """What was fetched: distinct rows (n,), their vectors (n, D), which of them each lookup got (N,).
-
-    `found` (N, D) is what the lookups got; the layer that follows may have recorded it as its input.
-    """
+    """What was fetched: distinct rows (n,), their vectors (n, D), which of them each lookup got (N,)."""
 
     rows: Tensor
     vectors: Tensor
     inverse: Tensor
-    found: Tensor
 
 
 class Store(nn.Module):
@@ -140,7 +136,7 @@ class Store(nn.Module):
         vectors = torch.index_select(self.weight.data, 0, distinct, out=self._memory("rows", len(distinct)))
         self._settle(vectors, self._paid.index_select(0, distinct))
         found = torch.index_select(vectors, 0, inverse, out=self._memory("found", len(inverse)))
-        self.readings.append(_Reading(distinct, vectors, inverse, found))
+        self.readings.append(_Reading(distinct, vectors, inverse))
         return found.view(
             found.shape
         )  # autograd marks what it is given, and the memory is to stay free of it
