@@ -32,6 +32,23 @@ def fedavg(
     return state, {**arrays, **{n: arrays[n] + learning_rate * delta for n, delta in update.items()}}
 
 
+def reptile(
+    state: State, arrays: Arrays, update: Arrays, options: ServerOptimizer, learning_rate: float
+) -> tuple[State, Arrays]:
+    """Return x + eps Delta, eps = eta: a step towards the mean of what merchants made of the start.
+
+    A merchant is a task of meta-learning, its local steps are the inner loop. Every one of them counts once,
+    whatever its size; a contract whose tiers have different weights is therefore refused
+    (`shared_model.schema.checks`). Anneal eps by `final_learning_rate`. It reads nothing but the mean update,
+    so under `[privacy]` it costs nothing: it is post-processing.
+
+    Source: Nichol et al. (2018), "On First-Order Meta-Learning Algorithms", algorithm 2 (the batch version);
+    their eps falls linearly, too. https://arxiv.org/abs/1803.02999. With eps = 1 it is `fedavg` of merchants
+    of one weight (`tests/server/test_optimizers.py`).
+    """
+    return fedavg(state, arrays, update, options, learning_rate)
+
+
 def fedavgm(
     state: State, arrays: Arrays, update: Arrays, options: ServerOptimizer, learning_rate: float
 ) -> tuple[State, Arrays]:
@@ -91,6 +108,7 @@ OPTIMIZERS: dict[str, Step] = {
     "fedavgm": fedavgm,
     "fedadam": fedadam,
     "fedyogi": fedyogi,
+    "reptile": reptile,
 }
 
 

@@ -22,6 +22,7 @@ def check_parts(federation: Federation, file: Path | str) -> None:
             _check_text(name, feature, file)
     for name, task in federation.tasks.items():
         check_task(name, task, file=file)
+    _check_reptile(federation, file)
 
 
 def check_task(name: str, task: Task, *, file: Path | str, table: str = "tasks") -> None:
@@ -60,6 +61,13 @@ def _check_text(name: str, feature: Text, file: Path | str) -> None:
         )
     if feature.words == 0 and high == 0:
         raise ConfigError(file, f"features.{name}.words", 0, "at least 1 where characters are [0, 0]")
+
+
+def _check_reptile(federation: Federation, file: Path | str) -> None:
+    weights = {tier.weight for tier in federation.tiers.values()}
+    if federation.server.optimizer == "reptile" and len(weights) > 1:
+        allowed = "fedavg where tiers have different weights, since reptile counts every merchant once"
+        raise ConfigError(file, "server.optimizer", "reptile", allowed)
 
 
 def _check_library(key: str, task: TaskDeclaration, file: Path | str) -> None:

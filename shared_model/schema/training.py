@@ -69,7 +69,8 @@ class ServerOptimizer:
     """The `[server]` table: what the coordinator does with the mean update (Reddi et al. 2021, algorithm 2).
 
     Attributes:
-        optimizer: `fedavg` adds it; the others treat it as a negative gradient.
+        optimizer: `fedavg` adds it, `reptile` too, with all merchants of one weight (Nichol et al. 2018); the
+            others treat it as a negative gradient.
         learning_rate: Server learning rate; 1 with `fedavg` is plain averaging.
         final_learning_rate: Reached linearly in the last round; 0 keeps `learning_rate` throughout.
         momentum: beta_1.
@@ -78,7 +79,7 @@ class ServerOptimizer:
         average: `last` releases the last iterate, `last_half` the mean of the last half of them.
     """
 
-    optimizer: Literal["fedavg", "fedavgm", "fedadam", "fedyogi"] = "fedavg"
+    optimizer: Literal["fedavg", "fedavgm", "fedadam", "fedyogi", "reptile"] = "fedavg"
     learning_rate: Positive = 1.0
     final_learning_rate: NonNegative = 0.0
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from server import optimizers
+from server import aggregation, optimizers
 from server.optimizers import OPTIMIZERS
 from shared_model.schema import ServerOptimizer
 
@@ -21,6 +21,27 @@ def run(name, updates, *, learning_rate=1.0, **options):
 def test_fedavg_adds_the_mean_update():
     assert run("fedavg", [np.array([2.0])]).tolist() == [2.0]
     assert run("fedavg", [np.array([2.0])], learning_rate=0.5).tolist() == [1.0]
+
+
+def test_reptile_at_rate_1_with_equal_weights_is_fedavg():
+    averaged, meta = ([run(name, UPDATES[:n]).tolist() for n in (1, 2, 3)] for name in ("fedavg", "reptile"))
+    assert averaged == meta
+
+
+def test_reptile_steps_from_the_start_towards_the_mean_of_what_merchants_made_of_it():
+    # from a start of 1 merchants of one weight end at 3 and 5: the mean is 4, a quarter of the way 1.75
+    start = {"w": np.ones(1)}
+    once = aggregation.add(aggregation.WeightedSum(), {"w": np.array([3.0])}, start, weight=1.0, names=("w",))
+    both = aggregation.add(once, {"w": np.array([5.0])}, start, weight=1.0, names=("w",))
+    update = aggregation.mean_update(both, {"w": (1,)})
+    _, x = optimizers.reptile({}, start, update, ServerOptimizer(optimizer="reptile"), 0.25)
+    assert x["w"].tolist() == [1.75]
+
+
+def test_the_step_of_reptile_falls_linearly():
+    options = ServerOptimizer(optimizer="reptile", learning_rate=1.0, final_learning_rate=0.25)
+    rates = [optimizers.learning_rate(options, round_number=r, rounds=4) for r in (1, 2, 3, 4)]
+    assert rates == [1.0, 0.75, 0.5, 0.25]
 
 
 def test_fedavgm_by_hand():
@@ -94,7 +115,7 @@ def test_a_step_leaves_its_arguments_as_they_are(name):
 
 
 def test_the_table_has_every_optimizer_of_the_contract():
-    assert set(OPTIMIZERS) == {"fedavg", "fedavgm", "fedadam", "fedyogi"}
+    assert set(OPTIMIZERS) == {"fedavg", "fedavgm", "fedadam", "fedyogi", "reptile"}
 
 
 def test_the_learning_rate_ends_at_its_final_value():

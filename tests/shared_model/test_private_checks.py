@@ -90,3 +90,9 @@ def test_a_sampled_tier_of_unknown_size_needs_a_rate() -> None:
     given["tiers"] = {"any": {"shoppers": 0, "weight": 1.0}}
     with pytest.raises(ConfigError, match=r"tiers\.any\.sampling_rate"):
         parse_federation(given)
+
+
+def test_reptile_is_allowed_since_it_only_works_on_what_was_released() -> None:
+    given = tables()
+    given["server"] = {"optimizer": "reptile", "learning_rate": 1.0, "final_learning_rate": 0.1}
+    assert parse_federation(given).server.optimizer == "reptile"

@@ -172,3 +172,10 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 def test_a_numeric_feature_takes_one_column_more_per_knot_and_flag() -> None:
     assert Numeric(kind="numeric", hinges=(0.0, 1.0), steps=(2.0,), flag_missing=True).width == 5
+
+
+def test_reptile_with_tiers_of_different_weights_is_refused() -> None:
+    tiers = {"small": {"shoppers": 0, "weight": 1.0}, "large": {"shoppers": 400, "weight": 2.0}}
+    tables = {**contract(), "server": {"optimizer": "reptile"}, "tiers": tiers}
+    with pytest.raises(ConfigError, match="fedavg where tiers have different weights"):
+        parse_federation(tables)
