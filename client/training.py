@@ -16,15 +16,18 @@ from shared_model.features import Batch
 from shared_model.heads import row_losses
 from shared_model.model import MultiTaskModel
 from shared_model.parameters import take
-from shared_model.schema import Federation, LocalTraining
+from shared_model.schema import Federation, LocalTraining, MetaLearning
 
 from .data.examples import Examples
+from .meta import SHARE, adapted, halved
 
 
 def train_plain(
     model: MultiTaskModel, dataset: Examples, federation: Federation, generator: torch.Generator
 ) -> None:
     """Take K optimiser steps on the merchant's training rows, without privacy.
+
+    With `[local.meta]` each of them is a step of meta-learning (`client/meta.py`).
 
     A step draws B = `expected_batch` rows of each kind without replacement (all of them where there are
     fewer, or with `full_batch`) and minimises, summed over tasks, weight x sum of row losses / B. A merchant
@@ -51,15 +54,36 @@ def train_plain(
     )
     anchor = take(model, model.shared_parameters()) if federation.local.proximal else {}
     terms = federation.federation
-    divisors = dict.fromkeys(kinds, float(terms.expected_batch))
+
+    def loss(rows: Tensor, share: float) -> Tensor:
+        divisors = dict.fromkeys(kinds, share * terms.expected_batch)
+        return multitask_loss(model, dataset, dataset.batch(rows, tasks), tasks, divisors)
+
     batches = _batches(dataset, kinds, None if terms.full_batch else terms.expected_batch, generator)
     for rows in itertools.islice(batches, terms.local_steps):
         optimizer.zero_grad(set_to_none=True)
-        loss = multitask_loss(model, dataset, dataset.batch(rows, tasks), tasks, divisors)
         for name, start in anchor.items():
-            loss = loss + 0.5 * federation.local.proximal * (parameters[name] - start).square().sum()
-        loss.backward()  # type: ignore[no-untyped-call]
+            pull = 0.5 * federation.local.proximal * (parameters[name] - start).square().sum()
+            pull.backward()  # type: ignore[no-untyped-call]
+        _differentiate(model, names, rows, loss, federation.local.meta, generator)
         optimizer.step()
+
+
+def _differentiate(
+    model: MultiTaskModel,
+    names: list[str],
+    rows: list[Tensor],
+    loss: Callable[[Tensor, float], Tensor],
+    meta: MetaLearning | None,
+    generator: torch.Generator,
+) -> None:
+    """Add the gradient of one step to the parameters: of `loss(rows, share of the divisor)`."""
+    if meta is None:
+        loss(torch.cat(rows), 1.0).backward()  # type: ignore[no-untyped-call]
+        return
+    support, query = halved(rows, generator)
+    with adapted(model, names, lambda: loss(support, SHARE), meta):
+        loss(query, SHARE).backward()  # type: ignore[no-untyped-call]
 
 
 def multitask_loss(
@@ -99,12 +123,12 @@ def trained_parameters(model: MultiTaskModel, tasks: list[str], local: LocalTrai
 
 def _batches(
     dataset: Examples, kinds: list[str], size: int | None, generator: torch.Generator
-) -> Iterator[Tensor]:
+) -> Iterator[list[Tensor]]:
     """Yield for ever the rows of a step, `size` of each kind (None: all); nothing where there are no rows."""
     found = [rows for kind in kinds if len(rows := dataset.rows("train", kind=kind))]
     streams = [_drawn(rows, size or len(rows), generator) for rows in found]
     while streams:
-        yield torch.cat([next(stream) for stream in streams])
+        yield [next(stream) for stream in streams]
 
 
 def _drawn(rows: Tensor, batch: int, generator: torch.Generator) -> Iterator[Tensor]:

@@ -27,6 +27,7 @@ SECTIONS: dict[type, str] = {
     schema.Federation: "## How a file is read",
     schema.Rounds: "## `[federation]`",
     schema.LocalTraining: "## `[local]`",
+    schema.MetaLearning: "### `[local.meta]`",
     schema.ServerOptimizer: "## `[server]`",
     schema.Tier: "## `[tiers]`",
     schema.Privacy: "## `[privacy]`",

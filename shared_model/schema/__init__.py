@@ -25,11 +25,11 @@ from .tasks import (
     Task,
     TaskDeclaration,
 )
-from .training import LocalTraining, Rounds, ServerOptimizer
+from .training import LocalTraining, MetaLearning, Rounds, ServerOptimizer
 
 __all__ = [
     "Binary", "Bottom", "Buckets", "Categorical", "Count", "CountTask", "Feature", "Features",
-    "Federation", "Finite", "HeadPolicy", "LocalTraining", "MMoE", "MerchantPrivacy", "Multi",
+    "Federation", "Finite", "HeadPolicy", "LocalTraining", "MMoE", "MerchantPrivacy", "MetaLearning", "Multi",
     "Multiclass", "Multilabel", "Name", "NonNegative", "Numeric", "Positive", "Privacy", "Regression",
     "Retrieval", "Role", "Rounds", "Scope", "Sequence", "ServerOptimizer", "SharedBottom", "Task",
     "TaskDeclaration", "TaskPrivacy", "Telemetry", "Text", "Tier", "Vector", "Wide", "Width",

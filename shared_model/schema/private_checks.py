@@ -65,6 +65,18 @@ def _plain_steps(federation: Federation, privacy: Privacy, file: Path | str) -> 
             raise ConfigError(file, f"local.{key}", value, allowed)
 
 
+def _meta_learning(federation: Federation, privacy: Privacy, file: Path | str) -> None:
+    meta = federation.local.meta
+    if meta is None:
+        return
+    allowed = (
+        "nothing: its inner steps read shoppers' rows without noise, and the gradient that is clipped is "
+        "taken at a point that depends on them, so one shopper moves what all others contribute; the nearest "
+        'is server.optimizer = "reptile", which only works on private updates'
+    )
+    raise ConfigError(file, "local.meta.method", meta.method, allowed)
+
+
 def _statistics(federation: Federation, privacy: Privacy, file: Path | str) -> None:
     found = reads_across_shoppers(federation)
     if found and not privacy.statistics:
@@ -133,4 +145,4 @@ def _groups(federation: Federation, privacy: Privacy, file: Path | str) -> None:
             raise ConfigError(file, f"privacy.tasks.{name}", name, allowed)
 
 
-_CHECKS: tuple[Check, ...] = (_plain_steps, _statistics, _items, _sampling, _groups)
+_CHECKS: tuple[Check, ...] = (_plain_steps, _meta_learning, _statistics, _items, _sampling, _groups)

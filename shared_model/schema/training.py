@@ -46,6 +46,21 @@ class Rounds:
 
 
 @dataclass(frozen=True, kw_only=True, config=CLOSED)
+class MetaLearning:
+    """The `[local.meta]` table: train a start from which few steps lead far (`client/meta.py`).
+
+    Attributes:
+        method: `fomaml` adapts everything that is trained, `anil` the heads alone.
+        inner_steps: SGD steps on the support rows; with 0 a step is a plain one, on the query rows.
+        inner_learning_rate: Of these steps.
+    """
+
+    method: Literal["fomaml", "anil"]
+    inner_steps: Annotated[int, Field(ge=0, le=100)] = 1
+    inner_learning_rate: Positive = 0.1
+
+
+@dataclass(frozen=True, kw_only=True, config=CLOSED)
 class LocalTraining:
     """The `[local]` table: how a merchant trains in a round.
 
@@ -55,6 +70,7 @@ class LocalTraining:
         weight_decay: L2 strength on everything that is trained.
         proximal: FedProx mu: adds mu/2 |w - w_round|^2 over what travels (Li et al. 2020, eq. 2).
         train_residuals: Train private residuals during the rounds too, not only after the last one.
+        meta: Meta-learning in local steps; None for plain ones.
     """
 
     optimizer: Literal["sgd", "adam"] = "sgd"
@@ -62,6 +78,7 @@ class LocalTraining:
     weight_decay: NonNegative = 0.0
     proximal: NonNegative = 0.0
     train_residuals: bool = False
+    meta: MetaLearning | None = None
 
 
 @dataclass(frozen=True, kw_only=True, config=CLOSED)

@@ -45,6 +45,9 @@ REFUSED: dict[str, tuple[Change, str, str]] = {
     "adam at the merchant": (
         lambda given: given.update(local={"optimizer": "adam"}), "local.optimizer", "server.optimizer",
     ),
+    "meta-learning at the merchant": (
+        lambda given: given.update(local={"meta": {"method": "anil"}}), "local.meta.method", "reptile",
+    ),
     "features across shoppers": (trailing, "privacy.statistics", "lately"),
     "statistics that nobody reads": (
         lambda given: given["privacy"].update(statistics=0.1), "privacy.statistics", "no feature",
@@ -77,7 +80,7 @@ def test_it_is_refused_with_the_nearest_choice(change: Change, key: str, allowed
     assert allowed in caught.value.allowed
 
 
-@pytest.mark.parametrize("change, key, allowed", list(REFUSED.values())[:1], ids=["adam at the merchant"])
+@pytest.mark.parametrize("change, key, allowed", list(REFUSED.values())[:2], ids=list(REFUSED)[:2])
 def test_the_same_without_privacy_is_allowed(change: Change, key: str, allowed: str) -> None:
     given = tables()
     change(given)
