@@ -36,8 +36,12 @@ EARLIER = 20
 """Rounds of other shops before the one that is attacked."""
 BOUND = 4.0
 """Features are cut to it before training, which is public too (`schema.Numeric.clip`)."""
-NEAR = 0.05
-"""Two neurons agree where their x differ by about so much, in units of the features' public scales."""
+NEAR, NEAR_IN_NOISE = 0.02, 0.05
+"""Two neurons agree where their x differ by about so much, in units of the features' public scales.
+
+Rows that few neurons show alone are found only if mixtures that happen to lie close do not count as agreeing:
+with .02 the error without privacy is .088 on average, with .05 it is .127. Noise spreads what neurons show.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,16 +111,19 @@ def candidates(weight: Tensor, bias: Tensor, noise: float) -> Tensor:
     return weight * shrunk.unsqueeze(-1)
 
 
-def agreed(found: Tensor, count: int) -> Tensor:
-    """Return the `count` points that most rows of `found`, shape (H, F), agree on; shape (count, F)."""
-    near = torch.exp(-torch.cdist(found, found).square() / NEAR**2)
+def agreed(found: Tensor, count: int, near: float) -> Tensor:
+    """Return the `count` points that most rows of `found`, shape (H, F), agree on; shape (count, F).
+
+    Rows agree where they differ by about `near`.
+    """
+    alike = torch.exp(-torch.cdist(found, found).square() / near**2)
     open_ = torch.ones(len(found), dtype=found.dtype)
     chosen = []
     for _ in range(count):
-        support = near @ open_ * open_
+        support = alike @ open_ * open_
         best = int(support.argmax())
         chosen.append(found[best])
-        open_ = open_ * (near[best] < 0.5)
+        open_ = open_ * (alike[best] < 0.5)
     return torch.stack(chosen)
 
 
@@ -132,7 +139,8 @@ def _error(seen: Shared, shop: Shop, noise: float) -> float:
     """Distance to the truth over that of a guess at the features' public centres, best order of shoppers."""
     weight, bias = (-seen[f"{LAYER}.{part}"].double() / RATE for part in ("weight", "bias"))
     moved = bias != 0
-    guessed = agreed(candidates(weight[moved], bias[moved], noise), shop.units).clamp(-BOUND, BOUND)
+    shown = candidates(weight[moved], bias[moved], noise)
+    guessed = agreed(shown, shop.units, NEAR_IN_NOISE if noise else NEAR).clamp(-BOUND, BOUND)
     truth = shop.numeric.double()
     distance = torch.cdist(guessed, truth).square()
     order = linear_sum_assignment(distance.numpy())
