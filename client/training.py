@@ -8,6 +8,7 @@ Notation: B rows in a step, K local steps.
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -37,7 +38,7 @@ def train_plain(
         model: Holds the round's shared parameters and the merchant's own; changed in place.
         dataset: The merchant's rows.
         federation: Steps, batch, optimiser, FedProx term.
-        generator: Draws the rows.
+        generator: Draws the rows, and which of their vectors are hidden.
 
     Source: McMahan et al. (2017), algorithm 1 (ClientUpdate); Li et al. (2020), eq. 2 for the proximal term.
     """
@@ -54,10 +55,12 @@ def train_plain(
     )
     anchor = take(model, model.shared_parameters()) if federation.local.proximal else {}
     terms = federation.federation
+    uniform = partial(Tensor.uniform_, generator=generator)
 
     def loss(rows: Tensor, share: float) -> Tensor:
         divisors = dict.fromkeys(kinds, share * terms.expected_batch)
-        return multitask_loss(model, dataset, dataset.batch(rows, tasks), tasks, divisors)
+        batch = model.encoder.with_hidden(dataset.batch(rows, tasks), uniform)
+        return multitask_loss(model, dataset, batch, tasks, divisors)
 
     batches = _batches(dataset, kinds, None if terms.full_batch else terms.expected_batch, generator)
     for rows in itertools.islice(batches, terms.local_steps):

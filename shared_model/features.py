@@ -4,7 +4,7 @@ Notation: B rows, N numeric features, L values of a bag or sequence, D width. Ev
 leading merchant axis; only trailing axes are named here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from . import schema
 from .layers import Embedding, Linear, side_by_side
+from .sequences import ENCODERS
+from .sequences.mean import mean_of_present
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +81,9 @@ class FeatureEncoder(nn.Module):
         self._categorical = tuple(n for n, f in features.items() if isinstance(f, schema.Categorical))
         self._bags = tuple(n for n, f in features.items() if isinstance(f, schema.Multi | schema.Text))
         self._vectors = tuple(n for n, f in features.items() if isinstance(f, schema.Vector))
+        self._hidden = {
+            n: f.dropout for n, f in features.items() if isinstance(f, schema.Vector) and f.dropout
+        }
         self._sequences = {n: f.of for n, f in features.items() if isinstance(f, schema.Sequence)}
         self.tables = nn.ModuleDict(
             {
@@ -94,15 +99,40 @@ class FeatureEncoder(nn.Module):
                 if isinstance(f, schema.Vector)
             }
         )
-        self.dense_width = sum(f.width for f in self._numeric)
         width = {n: f.width for n, f in features.items() if not isinstance(f, schema.Sequence)}
+        encoders = {
+            name: ENCODERS[f.encoder](f, tuple(width[of] for of in f.of), generator)
+            for name, f in features.items()
+            if isinstance(f, schema.Sequence)
+        }
+        self.sequences = nn.ModuleDict({n: e for n, e in encoders.items() if isinstance(e, nn.Module)})
+        self.dense_width = sum(f.width for f in self._numeric)
         self.embedded_width = sum(width[n] for n in (*self._categorical, *self._bags, *self._vectors)) + sum(
-            width[of] for described in self._sequences.values() for of in described
+            encoder.width for encoder in encoders.values()
         )
 
     def forward(self, batch: Batch) -> Encoded:
         """Return the dense and the embedded part of `batch`."""
         return Encoded(dense=self._dense(batch), embedded=self._embedded(batch))
+
+    def with_hidden(self, batch: Batch, uniform: Callable[[Tensor], Tensor]) -> Batch:
+        """Return the batch as a training step sees it: some rows without some of their vectors.
+
+        Whether a vector of a row is hidden is drawn for it alone, with the chance that the contract names
+        (`schema.Vector.dropout`). What is hidden is missing; what is left is not scaled, since rows that
+        never had a vector are to look the same. Serving and evaluation do not call this.
+
+        Args:
+            batch: Encoded rows.
+            uniform: Fills a tensor with independent draws from U[0, 1) and returns it.
+
+        Source: Neverova et al. (2016), "ModDrop: Adaptive Multi-Modal Gesture Recognition", section 4.3.
+        """
+        vectors = dict(batch.vectors)
+        for name, chance in self._hidden.items():
+            kept = uniform(vectors[name].new_empty(*vectors[name].shape[:-1], 1)) >= chance
+            vectors[name] = vectors[name] * kept
+        return replace(batch, vectors=vectors) if self._hidden else batch
 
     def _dense(self, batch: Batch) -> Tensor:
         raw = batch.numeric[..., : len(self._numeric)]
@@ -122,23 +152,17 @@ class FeatureEncoder(nn.Module):
 
     def _embedded(self, batch: Batch) -> Tensor:
         parts = [self._categories(batch)] if self._categorical else []
-        parts += [
-            _mean_of_present(self.tables[name](batch.ids[name]), batch.ids[name]) for name in self._bags
-        ]
+        parts += [mean_of_present(self.tables[name](batch.ids[name]), batch.ids[name]) for name in self._bags]
         parts += [self.projections[name](batch.vectors[name]) for name in self._vectors]
-        parts += [
-            _mean_of_present(self.tables[of](batch.ids[f"{name}.{of}"]), batch.ids[f"{name}.{of}"])
-            for name, described in self._sequences.items()
-            for of in described
-        ]
+        parts += [self._events(batch, name, described) for name, described in self._sequences.items()]
         return torch.cat(parts, -1) if parts else batch.numeric[..., :0]
 
     def _categories(self, batch: Batch) -> Tensor:
         tables = [t for name in self._categorical if isinstance(t := self.tables[name], Embedding)]
         return side_by_side(tables, [batch.ids[name] for name in self._categorical])
 
-
-def _mean_of_present(vectors: Tensor, ids: Tensor) -> Tensor:
-    """Average over the bag, (..., B, L, D) -> (..., B, D); an empty bag is the zero vector."""
-    present = (ids > 0).to(vectors.dtype)
-    return (vectors * present.unsqueeze(-1)).sum(-2) / present.sum(-1, keepdim=True).clamp_min(1.0)
+    def _events(self, batch: Batch, name: str, described: tuple[str, ...]) -> Tensor:
+        ids = [batch.ids[f"{name}.{of}"] for of in described]
+        vectors = [self.tables[of](i) for of, i in zip(described, ids, strict=True)]
+        encoded: Tensor = self.sequences[name](vectors, ids)
+        return encoded

@@ -88,7 +88,7 @@ class Linear(nn.Module):
     """y = x W^T + b.
 
     Shapes:
-        weight (O, I) or (M, O, I); x (..., B, I) or (M, B, I); y (..., B, O) or (M, B, O).
+        weight (O, I) or (M, O, I); x (..., I) or (M, ..., I); y (..., O) or (M, ..., O).
     """
 
     def __init__(self, inputs: int, outputs: int, *, generator: torch.Generator, bias: bool = True) -> None:
@@ -102,10 +102,10 @@ class Linear(nn.Module):
         if self.weight.dim() == 2:
             y = F.linear(x, self.weight, self.bias)
         elif self.bias is None:
-            y = torch.bmm(x, self.weight.mT)
+            y = torch.bmm(x.flatten(1, -2), self.weight.mT)
         else:
-            y = torch.baddbmm(self.bias.unsqueeze(-2), x, self.weight.mT)
-        return recorded(self, x, y)
+            y = torch.baddbmm(self.bias.unsqueeze(-2), x.flatten(1, -2), self.weight.mT)
+        return recorded(self, x, y.view(*x.shape[:-1], y.shape[-1]))
 
 
 class Bank(nn.Module):

@@ -101,11 +101,20 @@ def build(
     local = {f"heads.{name}.own" for name in tasks}
     local |= {f"heads.{name}" for name in tasks if name not in federation.tasks}
     local |= {f"bottom.{part}" for part in bottom.local_parts}
-    local |= {f"encoder.tables.{n}" for n, f in features.items() if getattr(f, "scope", "shared") == "local"}
     local |= {
-        f"encoder.projections.{n}" for n, f in features.items() if getattr(f, "scope", "shared") == "local"
+        f"encoder.{part}.{name}"
+        for part in ("tables", "projections", "sequences")
+        for name, feature in features.items()
+        if _stays(feature, features)
     }
     return MultiTaskModel(encoder, bottom, heads, frozenset(local))
+
+
+def _stays(feature: schema.Feature, features: Mapping[str, schema.Feature]) -> bool:
+    """Whether what a feature owns stays; an encoder of events stays where any of their tables does."""
+    if isinstance(feature, schema.Sequence):
+        return any(_stays(features[of], features) for of in feature.of)
+    return not isinstance(feature, schema.Numeric) and feature.scope == "local"
 
 
 def initial_shared(federation: schema.Federation, seed: int) -> SharedArrays:

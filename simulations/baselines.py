@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -154,7 +155,7 @@ def fitted(
         dataset: Rows of one merchant, or of all.
         tasks: To train on.
         options: Epochs, batch, learning rate.
-        generator: Draws the order of rows.
+        generator: Draws the order of rows, and which of their vectors are hidden.
     """
     parameters = dict(model.named_parameters())
     optimizer = torch.optim.Adam(
@@ -162,12 +163,14 @@ def fitted(
         lr=options.learning_rate,
         weight_decay=options.weight_decay,
     )
+    uniform = partial(Tensor.uniform_, generator=generator)
     best = {task: Best(model, torch.zeros(len(dataset.rows("validation", task=task)))) for task in tasks}
     idle = 0 if _look(best, model, dataset) else 1
     for _ in range(options.epochs):
         for rows, drawn in _epoch(dataset, tasks, options.batch, generator):
             optimizer.zero_grad(set_to_none=True)
-            loss = multitask_loss(model, dataset, dataset.batch(rows, tasks), tasks, drawn, own=False)
+            seen = model.encoder.with_hidden(dataset.batch(rows, tasks), uniform)
+            loss = multitask_loss(model, dataset, seen, tasks, drawn, own=False)
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
         idle = 0 if _look(best, model, dataset) else idle + 1

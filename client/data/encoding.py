@@ -56,7 +56,7 @@ def encode_features(frame: pl.DataFrame, federation: Federation) -> dict[str, Ar
                 described = federation.features[of]
                 assert isinstance(described, schema.Categorical)  # the contract's parser saw to it
                 lists = _lists(frame, f"{name}.{of}")
-                arrays[f"ids.{name}.{of}"] = _bags(lists, of, described.buckets, feature.max_length, key)
+                arrays[f"ids.{name}.{of}"] = _events(lists, of, described.buckets, feature.max_length, key)
         elif isinstance(feature, schema.Multi):
             lists = _lists(frame, name).list.unique(maintain_order=True)
             arrays[f"ids.{name}"] = _bags(lists, name, feature.buckets, feature.max_values, key)
@@ -105,6 +105,16 @@ def _bags(lists: pl.Series, name: str, buckets: int, length: int, key: str) -> N
     ids = bucket_column(flat["value"], name=name, buckets=buckets, key=key)
     rows = flat["row"].to_numpy()[ids > 0]
     return _padded(rows, ids[ids > 0], len(lists), length)
+
+
+def _events(lists: pl.Series, name: str, buckets: int, length: int, key: str) -> NDArray[np.int32]:
+    """The first `length` members of every list, hashed; one that is missing keeps its place, which is 0.
+
+    So the features of one event stand in the same place.
+    """
+    flat = pl.DataFrame({"row": np.arange(len(lists)), "value": lists.list.head(length)}).explode("value")
+    ids = bucket_column(flat["value"], name=name, buckets=buckets, key=key)
+    return _padded(flat["row"].to_numpy(), ids, len(lists), length)
 
 
 def _padded(rows: Array, ids: NDArray[np.int32], count: int, length: int) -> NDArray[np.int32]:

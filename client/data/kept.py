@@ -25,7 +25,7 @@ from .sources import stamp
 log = logging.getLogger(__name__)
 
 _STARTED = time.time_ns()
-ENCODING = 4
+ENCODING = 5
 """Raised by one whenever the same data would be encoded differently."""
 
 Build = Callable[[MerchantConfig, Federation, Path], None]

@@ -49,7 +49,7 @@ def train_private(
         rows: The private view of the merchant's training rows.
         federation: The contract.
         plan: What the merchant's tier releases.
-        noise: Of sampling and of steps.
+        noise: Of sampling and of steps; it also draws which rows' vectors are hidden.
 
     Returns:
         The noised losses of the round, shape (T,) in the order of `plan.telemetry.tasks`; None without
@@ -78,6 +78,7 @@ def train_private(
                 model, batch, rows.tasks, plan.telemetry, unit_of_row, len(drawn), noise
             )
         pull = _pull(model, names, start, federation.local)
+        batch = model.encoder.with_hidden(batch, noise.uniform_)
         machine.step(
             partial(weighted_losses, model, batch, rows.tasks, tasks, weight), unit_of_row, len(drawn)
         )

@@ -51,6 +51,15 @@ def _check_sequence(federation: Federation, name: str, feature: Sequence, file: 
             raise ConfigError(file, f"features.{name}.of", of, allowed)
     if len(set(feature.of)) < len(feature.of):
         raise ConfigError(file, f"features.{name}.of", list(feature.of), "every feature at most once")
+    if feature.encoder == "mean" and feature.width is not None:
+        allowed = "nothing with encoder = mean, which is as wide as the tables of its features together"
+        raise ConfigError(file, f"features.{name}.width", feature.width, allowed)
+    tables = [
+        f.width for n, f in federation.features.items() if n in feature.of and isinstance(f, Categorical)
+    ]
+    if feature.encoder == "attention" and (feature.width or sum(tables)) < 2:
+        allowed = "at least 2 with encoder = attention, since a single number cannot be normalised"
+        raise ConfigError(file, f"features.{name}.width", feature.width, allowed)
 
 
 def _check_text(name: str, feature: Text, file: Path | str) -> None:

@@ -6,7 +6,7 @@ from pydantic import AfterValidator, Field
 from pydantic.dataclasses import dataclass
 
 from ..declared import CLOSED
-from .primitives import Buckets, Finite, Name, Positive, Scope, Width
+from .primitives import Buckets, Finite, Name, Positive, Scope, Share, Width
 
 
 @dataclass(frozen=True, kw_only=True, config=CLOSED)
@@ -90,11 +90,16 @@ class Vector:
     """`length` numbers computed elsewhere (an image, audio or text embedding), projected to `width`.
 
     A missing vector is the zero vector.
+
+    Attributes:
+        dropout: Chance that a row's whole vector is hidden in a training step, as if it were missing; so the
+            model learns to do without, and serves rows that have none.
     """
 
     kind: Literal["vector"]
     length: Annotated[int, Field(ge=1, le=8192)]
     width: Width
+    dropout: Share = 0.0
     scope: Scope = "shared"
     column: str = ""
 
@@ -103,12 +108,18 @@ class Vector:
 class Sequence:
     """The shopper's last `max_length` events, each described by categorical features named in `of`.
 
-    The events use the tables of those features; their vectors are averaged over the events that exist.
+    The events use the tables of those features. Where all of these travel, what the encoder learns does too.
+
+    Attributes:
+        encoder: What makes one vector of the events (`shared_model.sequences.ENCODERS`).
+        width: Of that vector; by default as wide as the tables together, which `mean` always is.
     """
 
     kind: Literal["sequence"]
     of: Annotated[tuple[str, ...], Field(min_length=1)]
     max_length: Annotated[int, Field(ge=1, le=1024)] = 20
+    encoder: Literal["mean", "lstm", "attention"] = "mean"
+    width: Width | None = None
     column: str = ""
 
 

@@ -1,11 +1,13 @@
 """Local training is what the papers say, row by row."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor
 
+from client.evaluation import logits_of
 from client.training import multitask_loss, train_plain
 from shared_model.features import Batch
 from shared_model.model import MultiTaskModel, build
@@ -127,3 +129,48 @@ def test_the_loss_of_all_rows_is_the_sum_of_their_losses() -> None:
         multitask_loss(model, data, data.batch(torch.tensor([i])), ["amount"], {"table": 1.0}) for i in (0, 1)
     ]
     assert together.item() == pytest.approx(sum(loss.item() for loss in alone)) == pytest.approx(4.5)
+
+
+class Pictured(TwoRows):
+    """The same rows with a picture of one pixel each; none has a number."""
+
+    def batch(self, rows: Tensor, tasks: Iterable[str] | None = None) -> Batch:
+        return replace(
+            super().batch(rows, tasks),
+            numeric=torch.full((2, 1), NAN)[rows],
+            vectors={"picture": torch.ones(2, 1)[rows]},
+        )
+
+
+def pictured(dropout: float) -> Federation:
+    picture = {"kind": "vector", "length": 1, "width": 1, "dropout": dropout}
+    return federation(
+        features={"x": {"kind": "numeric"}, "picture": picture},
+        bottom={"architecture": "shared_bottom", "hidden": [2]},
+        local={"learning_rate": 0.5, "proximal": 0.0},
+    )
+
+
+def projection_moved(dropout: float) -> bool:
+    agreement = pictured(dropout)
+    model = build(agreement, generator=torch.Generator().manual_seed(1))
+    head = dict(model.named_parameters())["heads.amount.prior.weight"]
+    torch.nn.init.ones_(head)
+    before = take(model, ["encoder.projections.picture.weight"])
+    train_plain(model, Pictured(agreement), agreement, torch.Generator().manual_seed(0))
+    after = take(model, ["encoder.projections.picture.weight"])
+    return not torch.equal(*before.values(), *after.values())
+
+
+def test_a_hidden_vector_trains_nothing() -> None:
+    assert projection_moved(dropout=0.0)
+    assert not projection_moved(dropout=1 - 1e-9)
+
+
+def test_a_vector_is_never_hidden_where_the_model_serves() -> None:
+    agreement = pictured(1 - 1e-9)
+    model = build(agreement, generator=torch.Generator().manual_seed(1))
+    row, data = torch.tensor([0]), Pictured(agreement)
+    served = logits_of(model, data, "amount", row)
+    assert torch.equal(served, model(data.batch(row))["amount"])
+    assert model.encoder(data.batch(row)).embedded.any()

@@ -19,11 +19,15 @@ def tables(architecture: str = "shared_bottom") -> dict[str, Any]:
         "features": {
             "price": {"kind": "numeric", "hinges": [0.5], "steps": [1.0], "flag_missing": True},
             "category": {"kind": "categorical", "buckets": 8, "width": 2},
+            "color": {"kind": "categorical", "buckets": 8, "width": 2},
             "shelf": {"kind": "categorical", "buckets": 8, "width": 3, "scope": "local"},
             "tags": {"kind": "multi", "buckets": 8, "width": 2},
             "title": {"kind": "text", "buckets": 8, "width": 2},
             "picture": {"kind": "vector", "length": 3, "width": 2},
             "history": {"kind": "sequence", "of": ["category"]},
+            "trail": {"kind": "sequence", "of": ["category", "color"], "encoder": "lstm", "width": 3},
+            "glance": {"kind": "sequence", "of": ["category"], "encoder": "attention", "width": 2},
+            "habit": {"kind": "sequence", "of": ["shelf"], "encoder": "lstm"},
         },
         "tasks": {
             "late": {"kind": "binary", "initial": 0.2},
@@ -47,10 +51,15 @@ def batch(dtype: torch.dtype = torch.float32) -> Batch:
         numeric=torch.tensor([[0.2], [1.5], [NAN]], dtype=dtype),
         ids={
             "category": torch.tensor([1, 2, 0]),
+            "color": torch.tensor([2, 2, 0]),
             "shelf": torch.tensor([3, 4, 0]),
             "tags": torch.tensor([[1, 2], [3, 0], [0, 0]]),
             "title": torch.tensor([[5, 6, 7], [1, 0, 0], [0, 0, 0]]),
             "history.category": torch.tensor([[1, 1], [2, 0], [0, 0]]),
+            "trail.category": torch.tensor([[1, 0, 3], [2, 0, 0], [0, 0, 0]]),
+            "trail.color": torch.tensor([[1, 2, 0], [0, 0, 0], [0, 0, 0]]),
+            "glance.category": torch.tensor([[1, 3, 3], [2, 0, 0], [0, 0, 0]]),
+            "habit.shelf": torch.tensor([[1, 2], [5, 0], [0, 0]]),
         },
         vectors={"picture": torch.tensor([[1, 0, 0], [0, 1, 1], [0, 0, 0]], dtype=dtype)},
         labels={

@@ -96,6 +96,17 @@ def test_a_sequence_uses_the_rows_of_the_feature_that_describes_it() -> None:
     assert arrays["ids.past.kind"].tolist() == [[pot, mug, pot], [0, 0, 0]]
 
 
+def test_an_event_without_a_feature_keeps_its_place_so_that_events_do_not_shift() -> None:
+    past = {"kind": "sequence", "of": ["kind", "brand"], "max_length": 2}
+    federation = contract(features={"kind": CATEGORY, "brand": CATEGORY, "past": past})
+    frame = pl.DataFrame({"past.kind": [["mug", None, "mug"]], "past.brand": [[None, "acme", "acme"]]})
+    arrays = encode_features(frame, federation)
+    assert [(ids > 0).tolist() for ids in (arrays["ids.past.kind"], arrays["ids.past.brand"])] == [
+        [[True, False]],
+        [[False, True]],
+    ]
+
+
 def test_text_is_a_bag_of_word_grams() -> None:
     feature = {"kind": "text", "buckets": 64, "width": 2, "words": 1, "characters": (0, 0), "max_grams": 3}
     ids = encoded(feature, ["Red mug", None, "red"])["ids.f"]

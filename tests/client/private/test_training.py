@@ -1,5 +1,7 @@
 """One private round, with numbers that can be checked by hand."""
 
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,6 +10,7 @@ from torch import Tensor
 
 from client.private.noise import SeededNoise
 from client.private.training import clip_groups, train_private
+from shared_model.features import Batch
 from shared_model.model import MultiTaskModel, build
 from shared_model.parameters import take
 from shared_model.privacy.plan import JOINT, Plan, TelemetryPlan
@@ -199,3 +202,30 @@ def test_the_prior_of_a_task_that_the_merchant_does_not_have_stays() -> None:
     train_private(found, rows, federation, plan(), noise())
     after = take(found, before)
     assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+class Pictured(Rows):
+    """The same rows with a picture of one pixel each."""
+
+    def batch(self, rows: Tensor, tasks: Iterable[str] | None = None) -> Batch:
+        return replace(super().batch(rows, tasks), vectors={"picture": torch.ones(len(rows), 1)})
+
+
+def projection_moved(dropout: float) -> bool:
+    picture = {"kind": "vector", "length": 1, "width": 1, "dropout": dropout}
+    federation = contract(
+        features={"price": {"kind": "numeric"}, "picture": picture},
+        bottom={"architecture": "shared_bottom", "hidden": [2]},
+    )
+    found = model(federation)
+    torch.nn.init.ones_(dict(found.named_parameters())["heads.days.prior.weight"])
+    before = take(found, ["encoder.projections.picture.weight"])
+    rows = Pictured(federation.tasks, [0, 0, 1], [1.0, 2.0, 3.0], {"days": [1.0, 1.0, 2.0]})
+    train_private(found, rows, federation, plan(groups=(group(JOINT),)), noise())
+    after = take(found, ["encoder.projections.picture.weight"])
+    return not torch.equal(*before.values(), *after.values())
+
+
+def test_a_vector_that_is_hidden_for_a_step_trains_nothing_in_it() -> None:
+    assert projection_moved(dropout=0.0)
+    assert not projection_moved(dropout=1 - 1e-9)
