@@ -56,7 +56,10 @@ def _train(message: Message, merchant: ReachableMerchant) -> RecordDict:
 
 
 def _adopt(message: Message, merchant: ReachableMerchant) -> RecordDict:
-    """Acknowledge a release. That nothing could be made of it may hang on one row, so it is not told."""
+    """Acknowledge a release. That nothing could be made of it may hang on one row, so it is not told.
+
+    An agent acknowledges before it fits (`client.agent.releases`); a simulated merchant afterwards.
+    """
     try:
         merchant.adopt(_instruction(message), _arrays(message))
     except (FedbazaarError, OSError):

@@ -131,6 +131,10 @@ class Merchant:
         finally:
             self._lock.release()
 
+    def check_release(self, instruction: Instruction, arrays: SharedArrays) -> None:
+        """Refuse what is no release of this contract; rows have no say (errors as in `adopt`)."""
+        self._check(instruction, arrays, "adopt", PRECISIONS["float32"])
+
     def adopt(self, instruction: Instruction, arrays: SharedArrays) -> dict[str, acceptance.Accepted]:
         """Take over released shared parameters: fit the serving heads, choose what is served, store both.
 
@@ -145,7 +149,7 @@ class Merchant:
             FingerprintMismatch: They belong to another contract.
             Refused: The arrays are not those of the contract, or not those that the instruction names.
         """
-        self._check(instruction, arrays, "adopt", PRECISIONS["float32"])
+        self.check_release(instruction, arrays)
         model = self._build()
         from_arrays(model, arrays)
         local = self._local_of(self._stored(instruction))

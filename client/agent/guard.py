@@ -35,6 +35,7 @@ class Terms:
         pace_seconds: From the begin of one round to that of the next, at least.
         shapes: Of the arrays that travel, by name.
         precision: Type of them during training.
+        answer_seconds: An answer to a round leaves at a whole multiple of it after the question; 0: at once.
     """
 
     merchant: str
@@ -43,6 +44,7 @@ class Terms:
     pace_seconds: float
     shapes: Mapping[str, tuple[int, ...]]
     precision: str = "float32"
+    answer_seconds: float = 0.0
 
     def layout(self, kind: Kind) -> wire.Layout:
         """Return what comes after an instruction: released parameters are always float32."""

@@ -11,6 +11,7 @@ from types import FrameType
 
 import torch
 
+from client.config import MerchantConfig
 from client.connection import Deployed, load_deployed
 from client.merchant import Merchant
 from client.merchant_file import masked
@@ -23,6 +24,7 @@ from shared_model.schema import Federation, load_federation
 from . import sockets
 from .addresses import owner_socket
 from .guard import Terms
+from .inbox import Inbox
 from .record import Record, journal_file
 from .service import serving
 from .work import Agent
@@ -35,8 +37,9 @@ _LOOK_SECONDS = 0.5
 def run(file: Path, *, seed: int | None = None, threads: int = 1) -> None:
     """Run the agent of one merchant until SIGTERM or SIGINT; then the process is over at once.
 
-    Nothing is lost by that: a round that was at work trains again when it is asked for again, and files are
-    whole or absent. To be called in the main thread of a process of its own.
+    Nothing is lost by that: a round that was at work trains again when it is asked for again, a release that
+    was acknowledged is fitted at the next start, and files are whole or absent. To be called in the main
+    thread of a process of its own.
 
     Args:
         file: The merchant's file, with a `[connect]` table.
@@ -65,7 +68,7 @@ def run(file: Path, *, seed: int | None = None, threads: int = 1) -> None:
 
 
 def agent_of(merchant: Merchant, record: Record, *, clock: Callable[[], float] = time.monotonic) -> Agent:
-    """Return the agent of an open merchant; `clock` counts the pace."""
+    """Return the agent of an open merchant; `clock` counts the pace (errors as in `Agent`)."""
     state = merchant.config.state
 
     def last_round(fingerprint: str, lineage: str) -> int:
@@ -74,23 +77,25 @@ def agent_of(merchant: Merchant, record: Record, *, clock: Callable[[], float] =
 
     return Agent(
         merchant,
-        _terms(merchant.config.name, merchant.federation),
+        _terms(merchant.config, merchant.federation),
         record,
+        Inbox(state / "received.safetensors"),
         last_round=last_round,
         worked_before=any((state / "rounds").glob("*.safetensors")),
         clock=clock,
     )
 
 
-def _terms(name: str, federation: Federation) -> Terms:
+def _terms(config: MerchantConfig, federation: Federation) -> Terms:
     agreed = federation.federation
     return Terms(
-        merchant=name,
+        merchant=config.name,
         fingerprint=federation.fingerprint,
         coordinator_key=agreed.coordinator_key,
         pace_seconds=agreed.pace_seconds,
         shapes={n: array.shape for n, array in initial_shared(federation, 0).items()},
         precision=agreed.precision,
+        answer_seconds=federation.tiers[config.tier].answer_seconds,
     )
 
 

@@ -3,27 +3,34 @@
 Guarantees (`tests/client/agent/test_work.py`):
     * Work once begun goes on to its end, whoever waits for it or no longer does.
     * The same question asked meanwhile joins the work and gets the same answer; another one is told to wait.
-    * Through the node's socket no release comes back that another one replaced.
-    * Whoever sends again what was answered costs the merchant neither work nor disk: a round has one line in
-      the journal for every process that answered it, and a release that is served is not fitted anew.
+    * A release is acknowledged before it is fitted (`releases`), and what is asked meanwhile waits its turn.
+    * An answer to a round, a refusal too, leaves at a moment that the contract names, where it names one.
+    * Whoever sends a round again that was answered costs the merchant neither work nor disk: it has one line
+      in the journal for every process that answered it.
 """
 
+import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from shared_model.errors import FedbazaarError, Refused
+from shared_model.errors import Refused
 from shared_model.protocol import Answer, Instruction, Refusal, SharedArrays
 
+from .even_pace import wait_seconds
 from .guard import Pace, Terms
-from .record import Record, evidence, history, now
+from .inbox import Inbox
+from .record import Record, history, now
+from .releases import Adopting, Releases
+
+_log = logging.getLogger(__name__)
 
 
-class Working(Protocol):
+class Working(Adopting, Protocol):
     """What the agent needs of a merchant (`client.merchant.Merchant`)."""
 
     def describe(self) -> Any:
@@ -31,9 +38,6 @@ class Working(Protocol):
 
     def train(self, instruction: Instruction, arrays: SharedArrays) -> Answer:
         """Train one round and return the answer."""
-
-    def adopt(self, instruction: Instruction, arrays: SharedArrays) -> Mapping[str, Any]:
-        """Take over released parameters and return what is served per task."""
 
 
 LastRound = Callable[[str, str], int]
@@ -55,6 +59,7 @@ class Agent:
         merchant: Working,
         terms: Terms,
         record: Record,
+        inbox: Inbox,
         *,
         last_round: LastRound,
         worked_before: bool,
@@ -66,9 +71,13 @@ class Agent:
             merchant: Does the work.
             terms: Of the contract.
             record: Notes what was done.
+            inbox: Keeps the release that was acknowledged and is not fitted yet.
             last_round: What is stored, asked once per training.
             worked_before: Whether any round is stored (`guard.Pace`).
             clock: Seconds that only grow.
+
+        Raises:
+            StateError: The release that waits in the inbox is damaged.
         """
         self.described = merchant.describe()
         self.terms, self.record = terms, record
@@ -76,12 +85,13 @@ class Agent:
         self._last_round = last_round
         self._last: dict[tuple[str, str], int] = {}
         self._listed: dict[tuple[str, str], int] = {}
-        self._served: Instruction | None = None
+        self._clock, self._closing = clock, threading.Event()
         self._pace = Pace(terms.pace_seconds, worked_before=worked_before, clock=clock)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="work")
         self._lock = threading.Lock()
         self._job: _Job | None = None
-        self._adoptions = [line["digest"] for line in record.lines() if line["event"] == "adopted"]
+        self._fit: _Job | None = None
+        self._releases = Releases(merchant, record, inbox, self._later)
 
     def train(self, instruction: Instruction, arrays: SharedArrays) -> "Future[Answer]":
         """Return the future answer to a round. The instruction passed `guard.check`, the arrays are its own.
@@ -89,20 +99,33 @@ class Agent:
         Raises:
             Refused: `BUSY`: another question is at work.
         """
-        return self._begun(instruction, lambda: self._trained(instruction, arrays))
+        asked = self._clock()
+        return self._begun(
+            instruction, lambda: self._in_time(asked, lambda: self._trained(instruction, arrays))
+        )
 
     def adopt(self, instruction: Instruction, arrays: SharedArrays) -> "Future[None]":
-        """Return the future end of an adoption (conditions and errors as in `train`).
+        """Return the future acknowledgement of a release, which is there already (`Releases.receive`).
 
-        A release that a later adoption replaced is refused: whoever holds the node's socket may have kept it.
         What goes wrong while heads are fitted is noted for the owner and is no error here: rows decide it,
         and whoever made the release might have made it so that a certain row does.
+
+        Raises:
+            Refused: It is not acceptable.
+            OSError: The disk is full or not writable.
         """
-        return self._begun(instruction, lambda: self._received(instruction, arrays))
+        self._releases.receive(instruction, arrays)
+        received: Future[None] = Future()
+        received.set_result(None)
+        return received
 
     def adopt_for_owner(self, instruction: Instruction, arrays: SharedArrays) -> "Future[None]":
-        """Return the future end of an adoption that the merchant itself wants, of an older release too."""
-        return self._begun(instruction, lambda: self._adopted(instruction, arrays))
+        """Return the future end of an adoption that the merchant itself wants, of an older release too.
+
+        Raises:
+            Refused: `BUSY`: a question is at work.
+        """
+        return self._begun(instruction, lambda: self._releases.adopt(instruction, arrays))
 
     def status(self) -> dict[str, Any]:
         """Return what the owner may know, as JSON values: the past (`record.history`) and what is at work."""
@@ -119,6 +142,7 @@ class Agent:
 
     def close(self) -> None:
         """Wait for the work at hand and take no more."""
+        self._closing.set()
         self._thread.shutdown()
 
     def _begun(self, instruction: Instruction, work: Callable[[], Any]) -> "Future[Any]":
@@ -138,12 +162,32 @@ class Agent:
         with self._lock:
             if self._job is not None and self._job.answer is answer:
                 self._job = None
+            if self._fit is not None and self._fit.answer is answer:
+                self._fit = None
+
+    def _later(self, instruction: Instruction, work: Callable[[], None]) -> None:
+        """Fit a release when it is its turn; no question is refused for it (`releases.Later`)."""
+        with self._lock:
+            fit = self._thread.submit(work)
+            self._fit = _Job(instruction=instruction, since=now(), answer=fit)
+        fit.add_done_callback(self._forget)
+
+    def _in_time(self, asked: float, work: Callable[[], Answer]) -> Answer:
+        """Do the work, and let what comes of it leave when the contract says (`even_pace`)."""
+        try:
+            return work()
+        finally:
+            taken, agreed = self._clock() - asked, self.terms.answer_seconds
+            if 0 < agreed < taken:
+                _log.warning("the answer took %.0f s, longer than the %g s of the contract", taken, agreed)
+            self._closing.wait(wait_seconds(taken, agreed))
 
     def _at_work(self) -> dict[str, Any] | None:
         with self._lock:
-            job = self._job
-        if job is None:
+            jobs = [job for job in (self._fit, self._job) if job is not None]
+        if not jobs:
             return None
+        job = min(jobs, key=lambda job: job.since)
         asked = job.instruction
         return {"kind": asked.kind, "lineage": asked.lineage, "round": asked.round, "since": job.since}
 
@@ -172,36 +216,6 @@ class Agent:
             )
             self._listed[training] = instruction.round
         return answer
-
-    def _received(self, instruction: Instruction, arrays: SharedArrays) -> None:
-        try:
-            self._adopted_once(instruction, arrays)
-        except (FedbazaarError, OSError):
-            raise
-        except Exception as error:
-            self.record.refuse("adopt", error, instruction)
-
-    def _adopted_once(self, instruction: Instruction, arrays: SharedArrays) -> None:
-        if instruction == self._served:
-            return
-        if instruction.digest in self._adoptions[:-1] and instruction.digest != self._adoptions[-1]:
-            raise Refused(
-                Refusal.ROUND,
-                "this release was adopted before and replaced by another; `fedbazaar-client adopt` goes back",
-            )
-        self._adopted(instruction, arrays)
-
-    def _adopted(self, instruction: Instruction, arrays: SharedArrays) -> None:
-        accepted = self._merchant.adopt(instruction, arrays)
-        self.record.note(
-            "adopted",
-            lineage=instruction.lineage,
-            round=instruction.round,
-            digest=instruction.digest,
-            tasks=evidence(accepted),
-        )
-        self._adoptions.append(instruction.digest)
-        self._served = instruction
 
     def _stored(self, instruction: Instruction) -> int:
         training = instruction.fingerprint, instruction.lineage

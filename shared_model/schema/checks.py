@@ -10,11 +10,12 @@ from .tasks import Regression, Task, TaskDeclaration
 
 
 def check_parts(federation: Federation, file: Path | str) -> None:
-    """Check every feature and every task of a contract.
+    """Check every feature, every task and every tier of a contract.
 
     Raises:
         ConfigError: One of them contradicts itself or another one.
     """
+    _check_answers(federation, file)
     for name, feature in federation.features.items():
         if isinstance(feature, Sequence):
             _check_sequence(federation, name, feature, file)
@@ -41,6 +42,14 @@ def check_task(name: str, task: Task, *, file: Path | str, table: str = "tasks")
         _check_library(f"{table}.{name}", task, file)
     if isinstance(task, Regression) and not task.low < task.high:  # NaN bounds too
         raise ConfigError(file, f"{table}.{name}.low", task.low, f"less than high, which is {task.high}")
+
+
+def _check_answers(federation: Federation, file: Path | str) -> None:
+    deadline = federation.federation.deadline_seconds
+    for name, tier in federation.tiers.items():
+        if tier.answer_seconds >= deadline:
+            allowed = f"less than federation.deadline_seconds, which is {deadline:g}"
+            raise ConfigError(file, f"tiers.{name}.answer_seconds", tier.answer_seconds, allowed)
 
 
 def _check_sequence(federation: Federation, name: str, feature: Sequence, file: Path | str) -> None:

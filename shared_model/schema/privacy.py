@@ -6,7 +6,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from ..declared import CLOSED
-from .primitives import Count, Name, Positive, Rate, Share
+from .primitives import Count, Name, NonNegative, Positive, Rate, Share
 
 Role = Literal["train", "receive"]
 """`train`: takes part in rounds. `receive`: gets the released model only, and releases nothing."""
@@ -97,6 +97,8 @@ class Tier:
         learning_rate: Instead of `local.learning_rate`.
         role: `receive` for a size that is too small to add more than noise: its merchants release nothing,
             spend nothing and get the released model like all others.
+        answer_seconds: An answer to a round leaves at a whole multiple of it after the question, so that its
+            time says little about a merchant's exact size; 0: as soon as it is ready.
     """
 
     shoppers: Annotated[int, Field(ge=0)]
@@ -105,3 +107,4 @@ class Tier:
     expected_batch: Count | None = None
     learning_rate: Positive | None = None
     role: Role = "train"
+    answer_seconds: NonNegative = 0.0

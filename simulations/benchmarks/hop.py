@@ -23,6 +23,7 @@ import numpy as np
 
 from client.agent.addresses import owner_socket
 from client.agent.guard import Terms
+from client.agent.inbox import Inbox
 from client.agent.record import Record, journal_file
 from client.agent.service import serving
 from client.agent.stub import AgentStub, Described
@@ -109,7 +110,8 @@ def echo(folder: str, key: str, numbers: int) -> None:
     shapes = {name: (size,) for name, size in _sizes(numbers).items()}
     terms = Terms(merchant=_NAME, fingerprint=_NAME, coordinator_key=key, pace_seconds=0.0, shapes=shapes)
     record = Record(journal_file(Path(folder)))
-    agent = Agent(_Echo(), terms, record, last_round=lambda *_: 0, worked_before=False)
+    inbox = Inbox(Path(folder) / "received.safetensors")
+    agent = Agent(_Echo(), terms, record, inbox, last_round=lambda *_: 0, worked_before=False)
     with serving(agent, node=Path(folder) / _SOCKET, group="", owner=owner_socket(Path(folder))):
         sys.stdout.write("ready\n")
         sys.stdout.flush()
@@ -126,6 +128,9 @@ class _Echo:
 
     def train(self, instruction: Instruction, arrays: SharedArrays) -> Answer:
         return Answer(arrays)
+
+    def check_release(self, instruction: Instruction, arrays: SharedArrays) -> None:
+        """Take any."""
 
     def adopt(self, instruction: Instruction, arrays: SharedArrays) -> Mapping[str, object]:
         return {}

@@ -176,8 +176,9 @@ class Town:
         return self.deployment.run(*new, *waiting, *options, command=command)
 
     def ended(self, process: "subprocess.Popen[bytes]", seconds: float = 240.0) -> str:
-        """Wait for the end of a `run`, which ends well; return what it printed."""
+        """Wait for the end of a `run`, which ends well, and of the fits after it; return what it printed."""
         assert process.wait(seconds) == 0, self.deployment.said(process)
+        wait_until(lambda: not any(shop.is_at_work() for shop in self.shops), seconds, "the end of all fits")
         return self.deployment.said(process)
 
     def wait_event(self, kind: str, *, seconds: float = 120.0, lineage: str = "", **facts: Any) -> None:

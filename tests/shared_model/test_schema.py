@@ -94,7 +94,7 @@ def test_files_that_list_their_features_in_another_order_make_the_same_columns()
 def test_the_fingerprint_of_a_contract_never_changes() -> None:
     # Golden: merchants pin it. If it changes, raise protocol.VERSION and say so in the changelog.
     fingerprint = parse_federation(contract()).fingerprint
-    assert fingerprint == "651aaab4ad73c06c3bb1f366b8845f1a013960ebf3be572c3f505eea31ff9834"
+    assert fingerprint == "eaa7a1e7c684846f893159e70bb3a8d5e68e295fec079bc803d01b5272f1e8c4"
 
 
 @pytest.mark.parametrize(
@@ -127,6 +127,11 @@ def test_the_fingerprint_of_a_contract_never_changes() -> None:
             "bottom.architecture is 'transformer'; allowed: one of 'wide'",
         ),
         ("privacy.epsilon", 8.0, "privacy.delta is missing"),
+        (
+            "tiers.small",
+            {"shoppers": 0, "weight": 1.0, "answer_seconds": 600.0},
+            "less than federation.deadline_seconds, which is 600",
+        ),
         ("tiers.small", {"shoppers": -1, "weight": 1.0}, "tiers.small.shoppers is -1"),
         (
             "features.title",

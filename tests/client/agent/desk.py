@@ -18,6 +18,7 @@ from shared_model.precision import PRECISIONS
 from shared_model.protocol import Instruction, SharedArrays
 from shared_model.schema import Federation
 from tests.client import shops
+from tests.client.waiting import eventually
 
 KEY = signing.new_key()
 OTHER_KEY = signing.new_key()
@@ -72,9 +73,10 @@ class Desk:
         return self.stub.train(signed(self.federation, sent, **changes), sent).arrays
 
     def adopt(self, arrays: SharedArrays | None = None, **changes: Any) -> None:
-        """Offer a release, signed."""
+        """Offer a release, signed, and wait until heads are fitted to it."""
         sent = shops.start(self.federation) if arrays is None else arrays
         self.stub.adopt(offered(self.federation, sent, **changes), sent)
+        eventually(lambda: self.agent.status()["at_work"] is None, what="the end of a fit")
 
 
 @contextmanager

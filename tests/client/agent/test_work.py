@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from client.agent.guard import Terms
+from client.agent.inbox import Inbox
 from client.agent.record import Record
 from client.agent.stub import Described
 from client.agent.work import Agent
@@ -33,6 +34,8 @@ class Slow:
     go_on: threading.Event = field(default_factory=threading.Event)
     trained: int = 0
     fails_with: Exception | None = None
+    seconds: float = 0.0
+    now: float = 0.0
 
     def describe(self) -> Described:
         return Described(name="acme", tier="any", tasks=frozenset(), role="train")
@@ -41,23 +44,29 @@ class Slow:
         self.begun.set()
         assert self.go_on.wait(10)
         self.trained += 1
+        self.now += self.seconds
         if self.fails_with is not None:
             raise self.fails_with
         return Answer({name: 2 * array for name, array in arrays.items()})
 
+    def check_release(self, instruction: Instruction, arrays: SharedArrays) -> None:
+        """Take any."""
+
     def adopt(self, instruction: Instruction, arrays: SharedArrays) -> Mapping[str, Any]:
-        if self.fails_with is not None:
-            raise self.fails_with
         return {}
 
 
 @contextmanager
-def working(
-    folder: Path, merchant: Slow, *, stored: int = 0, terms: Terms = TERMS, now: float = 0.0
-) -> Iterator[Agent]:
+def working(folder: Path, merchant: Slow, *, stored: int = 0, terms: Terms = TERMS) -> Iterator[Agent]:
     record = Record(folder / "journal.jsonl")
     agent = Agent(
-        merchant, terms, record, last_round=lambda *_: stored, worked_before=stored > 0, clock=lambda: now
+        merchant,
+        terms,
+        record,
+        Inbox(folder / "received.safetensors"),
+        last_round=lambda *_: stored,
+        worked_before=stored > 0,
+        clock=lambda: merchant.now,
     )
     try:
         yield agent
@@ -88,9 +97,7 @@ def test_the_same_question_joins_the_work_and_gets_the_same_answer(tmp_path: Pat
     assert merchant.trained == 1
 
 
-@pytest.mark.parametrize(
-    "other", [{"round": 2}, {"digest": "e"}, {"lineage": "autumn"}, {"kind": "adopt"}], ids=str
-)
+@pytest.mark.parametrize("other", [{"round": 2}, {"digest": "e"}, {"lineage": "autumn"}], ids=str)
 def test_another_question_is_told_to_wait(tmp_path: Path, other: dict[str, Any]) -> None:
     merchant = Slow()
     with working(tmp_path, merchant) as agent:
@@ -109,7 +116,7 @@ def test_the_owner_sees_what_is_at_work_and_that_nothing_is(tmp_path: Path) -> N
         assert (at_work["kind"], at_work["lineage"], at_work["round"]) == ("train", "spring", 1)
         merchant.go_on.set()
         answer.result(10)
-        agent.adopt(replace(ROUND, kind="adopt"), ARRAYS).result(10)
+        agent.adopt_for_owner(replace(ROUND, kind="adopt"), ARRAYS).result(10)
         assert agent.status()["trainings"][0]["last_round"] == 1
 
 
@@ -159,22 +166,6 @@ def test_a_round_that_is_asked_for_again_and_again_has_one_line_for_every_proces
     assert events(agent) == ["repeated"] * 2
 
 
-def test_a_release_that_is_sent_again_and_again_is_adopted_once(tmp_path: Path) -> None:
-    with working(tmp_path, Slow()) as agent:
-        for _ in range(3):
-            adopted(agent, "spring").result(10)
-        assert events(agent) == ["adopted"]
-        adopted(agent, "spring", by_owner=True).result(10)  # the shop's rows may be others by now
-        assert events(agent) == ["adopted"] * 2
-
-
-def test_a_fit_that_fails_is_told_to_the_owner_alone(tmp_path: Path) -> None:
-    with working(tmp_path, Slow(fails_with=RuntimeError("shopper 4711"))) as agent:
-        assert adopted(agent, "spring").result(10) is None
-        assert events(agent) == ["refused"]
-        assert code_of(adopted(agent, "spring", by_owner=True)) == Refusal.FAILED
-
-
 def test_a_round_that_failed_may_be_tried_again_at_once(tmp_path: Path) -> None:
     merchant = Slow(fails_with=OSError(28, "No space left on device"))
     merchant.go_on.set()
@@ -194,23 +185,38 @@ def test_an_error_becomes_a_code_and_its_text_stays(tmp_path: Path) -> None:
     assert refused.value.__cause__ is None
 
 
-def adopted(agent: Agent, digest: str, *, by_owner: bool = False) -> "Future[None]":
-    offer = replace(ROUND, kind="adopt", merchant="", digest=digest)
-    return (agent.adopt_for_owner if by_owner else agent.adopt)(offer, ARRAYS)
+# --- when an answer leaves ----------------------------------------------------------------------------
 
 
-def test_a_release_that_was_replaced_does_not_come_back_through_the_node(tmp_path: Path) -> None:
-    with working(tmp_path, Slow()) as agent:
-        for digest in ("spring", "summer", "summer"):
-            adopted(agent, digest).result(10)
-        assert code_of(adopted(agent, "spring")) == Refusal.ROUND
-    with working(tmp_path, Slow()) as restarted:
-        assert code_of(adopted(restarted, "spring")) == Refusal.ROUND
+def held_back(folder: Path, merchant: Slow, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How long answers were held back, in seconds, of a merchant whose contract says 20."""
+    waited: list[float] = []
+    merchant.go_on.set()
+    with working(folder, merchant, terms=replace(TERMS, answer_seconds=20.0)) as agent:
+        monkeypatch.setattr(agent._closing, "wait", waited.append)
+        agent.train(ROUND, ARRAYS).exception(10)
+    return waited
 
 
-def test_the_owner_may_go_back_to_an_older_release(tmp_path: Path) -> None:
-    with working(tmp_path, Slow()) as agent:
-        for digest in ("spring", "summer"):
-            adopted(agent, digest).result(10)
-        adopted(agent, "spring", by_owner=True).result(10)
-        assert events(agent) == ["adopted"] * 3
+def test_an_answer_leaves_when_the_contract_says_and_not_when_it_is_ready(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert held_back(tmp_path, Slow(seconds=3.0), monkeypatch) == [17.0]
+
+
+def test_an_answer_that_took_longer_leaves_at_the_next_multiple(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert held_back(tmp_path, Slow(seconds=45.0), monkeypatch) == [15.0]
+
+
+def test_a_failure_leaves_no_sooner_than_an_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    failing = Slow(seconds=3.0, fails_with=RuntimeError("diverged"))
+    assert held_back(tmp_path, failing, monkeypatch) == [17.0]
+
+
+def test_without_such_a_term_an_answer_leaves_at_once(tmp_path: Path) -> None:
+    merchant = Slow(seconds=3.0)
+    merchant.go_on.set()
+    with working(tmp_path, merchant) as agent:
+        assert agent.train(ROUND, ARRAYS).result(10)
