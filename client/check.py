@@ -27,6 +27,7 @@ def _parts(quality: Quality) -> Iterable[RenderableType]:
     yield _tasks(quality.status, quality.labels)
     yield _missing(quality.missing)
     yield _list("Looks as if it knew the answer", quality.suspicions, style="yellow")
+    yield _list("Looks as if many persons were one shopper", quality.crowds, style="yellow")
     yield _list("Would be refused", quality.refusals, style="red")
     if not quality.refusals:
         yield Text("This data can take part. Nothing has left this machine.", style="green")

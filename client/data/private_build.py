@@ -24,6 +24,7 @@ from shared_model.schema import Federation, Privacy, Task
 from . import meta, private_shop, shop, table
 from .arrays import Array, load, save
 from .blocks import SERIES, block_sums
+from .crowds import crowd_share
 from .draft import HASHED, Draft, hashed_units
 from .encoding import Where
 from .kept import kept
@@ -158,7 +159,7 @@ def _buyers(made: Shop, tasks: dict[str, Task]) -> NDArray[np.uint64]:
 
 
 def _finish(draft: Draft, max_records: int, buyers: NDArray[np.uint64]) -> None:
-    """Keep the latest rows of each unit, order them by unit, and count the shoppers."""
+    """Keep the latest rows of each unit, order them by unit, count the shoppers and look for crowds."""
     folder = draft.folder
     hashed, kind, times = (load(folder, name) for name in (HASHED, "kind", "time"))
     of_items = np.array([is_owned_by_items(name) for name in draft.kinds] or [False])
@@ -167,8 +168,10 @@ def _finish(draft: Draft, max_records: int, buyers: NDArray[np.uint64]) -> None:
     weight = np.where(of_items[kind[order]], 1 / rows[owner], 1.0)
     save(folder, {"order": order, "owner": owner.astype(np.int64), "weight": weight.astype(np.float32)})
     shoppers = np.union1d(hashed[order][~of_items[kind[order]]], buyers)
+    crowd = crowd_share(hashed[~of_items[kind]])
     (folder / f"{HASHED}.npy").unlink()
-    meta.write(folder, {"kinds": draft.kinds, "units": len(names), "shoppers": len(shoppers)})
+    facts = {"kinds": draft.kinds, "units": len(names), "shoppers": len(shoppers), "crowd": crowd}
+    meta.write(folder, facts)
 
 
 def latest(units: Array, kind: Array, times: Array, *, most: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -40,6 +40,7 @@ class PrivateRows:
         rows_of: Task to row kind; "table" for a ready table.
         kinds: Row kinds that have rows.
         units: U.
+        crowd: Share of the rows that belong to one unit which is hardly one person (`crowds`); 0 for none.
         unit: Of every row, ascending, in [0, U), int64, shape (N,).
         weight: Of every row's loss, float32, shape (N,): 1, and where an item is the unit, 1 / its rows.
     """
@@ -57,6 +58,7 @@ class PrivateRows:
         }
         self.kinds: tuple[str, ...] = tuple(about["kinds"])
         self.units: int = about["units"]
+        self.crowd: float = about["crowd"]
         self.unit = _loaded(folder, "owner")
         self.weight = _loaded(folder, "weight")
         self._order = _loaded(folder, "order")

@@ -14,11 +14,12 @@ from shared_model.privacy.words import meaning, too_likely
 from shared_model.schema import Federation
 
 from .constant import Score, constant_score
+from .crowds import crowd_share, warning
 from .dataset import Dataset
 from .missing import missing_shares
 from .private_checks import check_private_split, check_private_table
 from .reading import TableReading, TaskStatus
-from .split import PARTS
+from .split import PARTS, Part
 from .suspicion import suspicions
 from .table import KIND as READY
 
@@ -54,6 +55,7 @@ class Quality:
             None where no kind has it.
         labels: Task to facts, for tasks that are on.
         suspicions: What looks as if it knew the answer, in words.
+        crowds: Which key looks as if many persons shared it, in words.
         refusals: Why this data would be refused, in words; empty if it would not.
         privacy: What taking part means for a shopper, in a sentence.
     """
@@ -67,6 +69,7 @@ class Quality:
     missing: Mapping[str, float | None]
     labels: Mapping[str, LabelFacts]
     suspicions: tuple[str, ...]
+    crowds: tuple[str, ...]
     refusals: tuple[str, ...]
     privacy: str
 
@@ -85,6 +88,7 @@ def inspect(dataset: Dataset, config: MerchantConfig, federation: Federation) ->
         missing=missing_shares(dataset, federation),
         labels=labels,
         suspicions=tuple(suspicions(dataset, federation)),
+        crowds=tuple(_crowds(dataset, config)),
         refusals=tuple(_refusals(labels, shoppers, config, federation)),
         privacy=_promise(config, federation, shoppers),
     )
@@ -92,9 +96,19 @@ def inspect(dataset: Dataset, config: MerchantConfig, federation: Federation) ->
 
 def count_shoppers(dataset: Dataset) -> int:
     """Return the number of distinct shoppers among training rows; rows that belong to items do not count."""
-    shoppers = {k for k in dataset.kinds if k == READY or library.ROW_KINDS[k].owner == "shopper"}
-    found = [dataset.unit[dataset.rows("train", kind=kind).numpy()] for kind in shoppers]
-    return len(np.unique(np.concatenate(found))) if found else 0
+    return len(np.unique(_shoppers(dataset, "train")))
+
+
+def _shoppers(dataset: Dataset, *parts: Part) -> NDArray[np.int64]:
+    """The shopper of every row of some parts of the split that has one."""
+    kinds = [k for k in dataset.kinds if k == READY or library.ROW_KINDS[k].owner == "shopper"]
+    found = [dataset.unit[dataset.rows(part, kind=kind).numpy()] for part in parts for kind in kinds]
+    return np.concatenate([np.zeros(0, np.int64), *found])
+
+
+def _crowds(dataset: Dataset, config: MerchantConfig) -> Iterator[str]:
+    if share := crowd_share(_shoppers(dataset, *PARTS)):
+        yield warning(share, config)
 
 
 # --- labels -------------------------------------------------------------------------------------------

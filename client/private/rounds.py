@@ -6,9 +6,11 @@ the same bytes and costs nothing. A round that was charged and whose reply is no
 nobody can tell whether the state is an old copy of one that answered.
 """
 
+import logging
 from typing import Literal
 
 from client.config import MerchantConfig
+from client.data import crowds
 from client.data.private_checks import check_private_split, private_tasks
 from client.data.private_rows import PrivateRows, private_rows, shoppers_in_training
 from client.data.statistics import (
@@ -30,6 +32,8 @@ from shared_model.schema import Federation
 from .ledgers import ledger_file, limits_of
 from .noise import Noise, SecureNoise, SeededNoise
 from .training import train_private
+
+_log = logging.getLogger(__name__)
 
 
 class PrivateRounds:
@@ -116,6 +120,8 @@ class PrivateRounds:
         training = f"{instruction.fingerprint}/{instruction.lineage}"
         if self._rows is None or self._rows[0] != training:
             self._rows = training, private_rows(self._config, self._federation, self._statistics(instruction))
+            if crowd := self._rows[1].crowd:
+                _log.warning("%s", crowds.warning(crowd, self._config))
         return self._rows[1]
 
     def _statistics(self, instruction: Instruction) -> Statistics | None:

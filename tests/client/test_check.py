@@ -181,6 +181,40 @@ def test_a_table_by_time_reports_each_part(tmp_path: Path) -> None:
     assert found.mean["train"] == pytest.approx(1 / 3)
 
 
+# --- crowds under one key -----------------------------------------------------------------------------
+
+
+def shared_key(folder: Path, guests: int) -> Path:
+    """A shop whose guests all are customer 0, beside 100 customers with one order each."""
+    lines = [order(day / 10, customer_id="0" if day < guests else f"c{day}") for day in range(guests + 100)]
+    return write_shop(folder, lines)
+
+
+def test_a_key_that_all_guests_share_is_named_with_its_column_and_what_to_do(tmp_path: Path) -> None:
+    path = shared_key(tmp_path, guests=60)
+    result = check(tmp_path, path, LATE)
+    assert result.exit_code == 0
+    said = " ".join(result.output.split())
+    assert "38% of the rows belong to one shopper by customer_id in [orders]" in said  # 60 of 160
+    assert "empty the column for them" in said
+
+
+def test_customers_who_order_as_often_as_people_do_are_no_crowd(tmp_path: Path) -> None:
+    path = shared_key(tmp_path, guests=49)
+    assert "many persons" not in check(tmp_path, path, LATE).output
+
+
+def test_in_a_ready_table_the_column_of_the_unit_is_named(tmp_path: Path) -> None:
+    columns = {
+        "price": [1.0] * 600,
+        "y": [0, 1] * 300,
+        "buyer": ["guest"] * 300 + [f"c{i}" for i in range(300)],
+    }
+    path = write_table(tmp_path, pl.DataFrame(columns), labels={"bought": "y"}, unit="buyer")
+    [said] = quality(path, BOUGHT).crowds
+    assert "one shopper by buyer in [table]" in said
+
+
 # --- constant predictors ------------------------------------------------------------------------------
 
 

@@ -256,3 +256,26 @@ def test_the_size_is_asked_before_the_first_release_and_not_again(tmp_path: Path
     train(mine)
     shops.examples(20).write_parquet(tmp_path / "examples.parquet")  # 10 shoppers are left
     assert train(again(mine), round=2).ledger
+
+
+# --- crowds under one key -----------------------------------------------------------------------------
+
+
+def crowd_warnings(folder: Path, caplog: pytest.LogCaptureFixture, guests: int) -> list[str]:
+    """What a merchant's own log says in a round, where so many of its rows are of customer 0."""
+    buyers = pl.Series("who", ["0" if row < guests else f"c{row}" for row in range(200)])
+    table = shops.examples(200).with_columns(buyers)
+    later = {"validation_from": "2024-06-01", "test_from": "2024-06-20"}
+    train(merchant(folder, table=table, split=later), round=1)
+    return [record.message for record in caplog.records if "belong to one shopper" in record.message]
+
+
+def test_a_crowd_under_one_key_is_told_to_the_merchants_own_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    [said] = crowd_warnings(tmp_path, caplog, guests=60)
+    assert "by who in [table]" in said
+
+
+def test_where_nobody_shares_a_key_nothing_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert crowd_warnings(tmp_path, caplog, guests=0) == []
