@@ -62,8 +62,8 @@ def train_plain(
         batch = model.encoder.with_hidden(dataset.batch(rows, tasks), uniform)
         return multitask_loss(model, dataset, batch, tasks, divisors)
 
-    batches = _batches(dataset, kinds, None if terms.full_batch else terms.expected_batch, generator)
-    for rows in itertools.islice(batches, terms.local_steps):
+    drawn = batches(dataset, kinds, None if terms.full_batch else terms.expected_batch, generator)
+    for rows in itertools.islice(drawn, terms.local_steps):
         optimizer.zero_grad(set_to_none=True)
         for name, start in anchor.items():
             pull = 0.5 * federation.local.proximal * (parameters[name] - start).square().sum()
@@ -124,7 +124,7 @@ def trained_parameters(model: MultiTaskModel, tasks: list[str], local: LocalTrai
     return [n for n, _ in model.named_parameters() if not n.startswith(skipped)]
 
 
-def _batches(
+def batches(
     dataset: Examples, kinds: list[str], size: int | None, generator: torch.Generator
 ) -> Iterator[list[Tensor]]:
     """Yield for ever the rows of a step, `size` of each kind (None: all); nothing where there are no rows."""

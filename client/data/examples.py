@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import Literal, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from shared_model.features import Batch
@@ -27,6 +29,14 @@ class Examples(Protocol):
 
     def batch(self, rows: Tensor, tasks: Iterable[str] | None = None) -> Batch:
         """Return the encoded rows with the labels of `tasks` (of all, by default)."""
+
+
+class Owned(Examples, Protocol):
+    """Encoded rows that say whose they are."""
+
+    @property
+    def unit(self) -> NDArray[np.int64]:
+        """Owner of every row, numbered from 0, shape (N,)."""
 
 
 class PrivateExamples(Protocol):

@@ -1,0 +1,61 @@
+"""What every method of personalisation starts from, and what it pulls back to.
+
+Notation: N training rows, P parameters, w what was released, v what becomes of it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from client.data.examples import Owned
+from shared_model.model import MultiTaskModel
+from shared_model.parameters import take
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """A release at one merchant.
+
+    Attributes:
+        model: Holds the released shared parameters and the merchant's own gates and tables, as its last round
+            left them; own parts of heads are as before any training. Methods copy it and leave it as it is.
+        dataset: The merchant's rows.
+        strength: Of the pull towards the release, in rows (`client.merchant_file.Serving.pull`).
+        generator: Draws the order of rows where a step does not read all of them.
+        before: What the same method left after the adoption before, by name of the parameter.
+    """
+
+    model: MultiTaskModel
+    dataset: Owned
+    strength: float
+    generator: torch.Generator
+    before: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+class Pull(NamedTuple):
+    """Adds strength / 2 * |v - anchor|^2 to the sum of the row losses; the strength is a number of rows."""
+
+    anchor: Tensor
+    strength: float
+
+
+def pulls(start: Start, *, own: Mapping[str, float]) -> dict[str, Pull]:
+    """Return the pull of every parameter: towards the release, and own parts of heads towards where they begin.
+
+    Args:
+        start: Where from; its strength holds for all parameters but the own parts of heads.
+        own: Task -> strength for the own part of its head.
+    """
+    model = start.model
+    found = {
+        name: Pull(value, start.strength)
+        for name, value in take(model, [name for name, _ in model.named_parameters()]).items()
+    }
+    for task, strength in own.items():
+        for part, parameter in model.head(task).own.named_parameters():
+            begin = model.head(task).start if part == "bias" else 0.0
+            found[f"heads.{task}.own.{part}"] = Pull(torch.full_like(parameter, begin), strength)
+    return found

@@ -1,0 +1,89 @@
+"""A mixture is convex in predictions, one of its parts at the ends, and never costs more than it may."""
+
+import math
+
+import pytest
+import torch
+
+from client.personalization.mixture import SHRINKAGE, chosen_weight, mixed
+from shared_model.heads import predicted, row_losses
+from shared_model.schema import Binary, CountTask, Multiclass, Multilabel, Regression, Retrieval
+
+TASKS = {
+    "binary": Binary(kind="binary"),
+    "multilabel": Multilabel(kind="multilabel", labels=("a", "b", "c")),
+    "multiclass": Multiclass(kind="multiclass", classes=("a", "b", "c")),
+    "regression": Regression(kind="regression", scale=2.0, center=1.0),
+    "count": CountTask(kind="count"),
+}
+OUTPUTS = {"binary": 1, "multilabel": 3, "multiclass": 3, "regression": 1, "count": 1}
+
+
+def logits(kind: str, seed: int) -> torch.Tensor:
+    return torch.randn(6, OUTPUTS[kind], generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("kind", TASKS)
+def test_it_is_the_weighted_mean_of_two_predictions(kind: str) -> None:
+    task, first, second = TASKS[kind], logits(kind, 0), logits(kind, 1)
+    expected = 0.75 * predicted(task, first) + 0.25 * predicted(task, second)
+    torch.testing.assert_close(predicted(task, mixed(task, first, second, 0.25)), expected)
+
+
+@pytest.mark.parametrize("kind", TASKS)
+@pytest.mark.parametrize("weight", [0.0, 1.0])
+def test_at_the_ends_it_is_one_of_its_parts(kind: str, weight: float) -> None:
+    parts = logits(kind, 0), logits(kind, 1)
+    assert mixed(TASKS[kind], *parts, weight) is parts[int(weight)]
+
+
+@pytest.mark.parametrize("weight", [-0.1, 1.1])
+def test_a_weight_is_between_zero_and_one(weight: float) -> None:
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        mixed(TASKS["binary"], logits("binary", 0), logits("binary", 1), weight)
+
+
+def test_scores_of_items_are_not_added() -> None:
+    with pytest.raises(KeyError):
+        mixed(Retrieval(kind="retrieval"), torch.zeros(1, 2), torch.zeros(1, 2), 0.5)
+
+
+@pytest.mark.parametrize("kind", ["binary", "multiclass"])
+def test_a_hopeless_part_costs_at_most_minus_log_of_what_is_left(kind: str) -> None:
+    task = TASKS[kind]
+    first, second = torch.zeros(1, OUTPUTS[kind]), torch.full((1, OUTPUTS[kind]), 1000.0)
+    second[:, 0] = -1000.0  # certain, and wrong
+    label = torch.ones(1) if kind == "binary" else torch.zeros(1)
+    cost = row_losses(task, mixed(task, first, second, 0.2), label).value
+    assert (cost - row_losses(task, first, label).value).item() <= -math.log(0.8) + 1e-5
+
+
+def test_without_rows_the_first_part_speaks_alone() -> None:
+    none = torch.zeros(0, 1)
+    assert chosen_weight(TASKS["binary"], none, none, torch.zeros(0)) == 0.0
+
+
+def test_a_perfect_second_part_gets_weight_once_there_are_rows_enough() -> None:
+    # squared error with labels 2, first 0, second 2: rows/2 * 4 (1 - u)^2 - 20 log(1 - u) is least at
+    # 4 rows (1 - u)^2 = -20 ... for 100 rows u -> .95, the last of the grid; for 2 rows 0
+    task = TASKS["regression"]
+    few, many = torch.zeros(2, 1), torch.zeros(100, 1)
+    assert chosen_weight(task, few, few + 2, few[:, 0] + 2) == 0.0
+    assert chosen_weight(task, many, many + 2, many[:, 0] + 2) > 0.5
+
+
+def test_a_second_part_that_is_no_better_gets_no_weight() -> None:
+    task, first = TASKS["count"], torch.zeros(50, 1)
+    assert chosen_weight(task, first, first + 1, torch.ones(50)) == 0.0
+
+
+def test_a_part_that_is_not_finite_gets_no_weight() -> None:
+    task, first = TASKS["binary"], torch.zeros(50, 1)
+    assert chosen_weight(task, first, first * math.nan, torch.ones(50)) == 0.0
+
+
+def test_shrinkage_is_what_so_many_rows_could_cost_at_worst() -> None:
+    # rows where both parts agree on everything: only the shrinkage speaks, so the weight is 0
+    same = torch.ones(1000, 1)
+    assert SHRINKAGE > 0
+    assert chosen_weight(TASKS["binary"], same, same.clone(), torch.ones(1000)) == 0.0
