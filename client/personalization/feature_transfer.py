@@ -2,7 +2,8 @@
 
 The problem is convex (`client.serving_heads.fit`). This is what "federated" means among the candidates.
 
-Source: Yosinski et al. (2014), "How transferable are features in deep neural networks?", with frozen features.
+Source: Yosinski et al. (2014), "How transferable are features in deep neural networks?", section 2
+(frozen features).
 """
 
 import copy

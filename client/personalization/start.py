@@ -43,7 +43,7 @@ class Pull(NamedTuple):
 
 
 def pulls(start: Start, *, own: Mapping[str, float]) -> dict[str, Pull]:
-    """Return the pull of every parameter: towards the release, and own parts of heads towards where they begin.
+    """Return every parameter's pull: to the release, and of own parts of heads to where they begin.
 
     Args:
         start: Where from; its strength holds for all parameters but the own parts of heads.

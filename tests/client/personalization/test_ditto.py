@@ -1,4 +1,4 @@
-"""Ditto's personal model is the release under an infinite pull, local training without one, and it goes on."""
+"""Ditto's model is the release under an infinite pull, local training without one, and it goes on."""
 
 import copy
 import math

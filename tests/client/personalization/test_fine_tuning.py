@@ -1,4 +1,4 @@
-"""Fine-tuning lies between the release and training alone; under a wide bottom it is a closed form's equal."""
+"""Fine-tuning lies between the release and training alone; under a wide bottom it is a closed form."""
 
 import copy
 import math
