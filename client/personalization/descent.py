@@ -56,7 +56,7 @@ def descend(
     """
     tasks = list(dataset.tasks)
     kinds = sorted({dataset.rows_of[t] for t in tasks})
-    present = {kind: len(rows) for kind in kinds if len(rows := dataset.rows("train", kind=kind))}
+    present = {kind: n for kind in kinds if (n := len(dataset.rows("train", kind=kind)))}
     total = sum(present.values())
     # a step's sum, scaled up to the sum over all rows, divided by N
     divisors = {kind: min(BATCH, found) * total / found for kind, found in present.items()}
