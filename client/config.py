@@ -46,6 +46,7 @@ class MerchantConfig:
         timezone: IANA name.
         tier: A key of the contract's tiers.
         role: `train`, or `receive` where the merchant releases nothing.
+        domain: One of the contract's domains; None where it adapts to none, or the merchant only receives.
         ledger: Folder of its privacy ledger.
         orders: Order lines; None with a ready table.
         items: Item facts.
@@ -66,6 +67,7 @@ class MerchantConfig:
     timezone: str
     tier: str
     role: Role
+    domain: str | None
     ledger: Path
     orders: ShopTable | None = field(repr=False)
     items: ItemsTable | None = field(repr=False)
@@ -113,6 +115,7 @@ def _resolved(file: Path, written: MerchantFile, federation: Federation) -> Merc
     _check_cap(file, written.privacy, federation)
     tasks, own = wanted_tasks(file, written, federation)
     tier = _tier(file, me.tier, federation)
+    role = _role(file, me.role, tier, federation)
     if written.table is not None:
         check_mapping(file, written.table, tasks, federation)
     return MerchantConfig(
@@ -121,7 +124,8 @@ def _resolved(file: Path, written: MerchantFile, federation: Federation) -> Merc
         state=file.parent / me.state,
         timezone=me.timezone,
         tier=tier,
-        role=_role(file, me.role, tier, federation),
+        role=role,
+        domain=_domain(file, me.domain, role, federation),
         ledger=file.parent / written.privacy.ledger,
         orders=_located(file, "orders", written.orders),
         items=_located(file, "items", written.items),
@@ -186,6 +190,15 @@ def _role(file: Path, role: str, tier: str, federation: Federation) -> Role:
         allowed = f"receive, since merchants of the tier {tier!r} add more noise than they know; or nothing"
         raise ConfigError(file, "merchant.role", role, allowed)
     return "receive" if role == "receive" else agreed
+
+
+def _domain(file: Path, domain: str, role: Role, federation: Federation) -> str | None:
+    if federation.adaptation is None or role == "receive":
+        return None
+    if domain not in federation.adaptation.domains:
+        allowed = f"one of the contract's domains: {', '.join(federation.adaptation.domains)}"
+        raise ConfigError(file, "merchant.domain", domain or None, allowed)
+    return domain
 
 
 def _located(file: Path, name: str, table: TableT | None) -> TableT | None:

@@ -196,6 +196,7 @@ class Merchant:
             own_tasks={t: wanted[t] for t in self.config.own_tasks},
             alone=[t for t, task in wanted.items() if t in common and task.head != common[t].head],
             catalogues={task: len(items) for task, items in self.dataset.catalogues.items()},
+            domain=self.config.domain,
         )
 
     def _check(self, instruction: Instruction, arrays: SharedArrays, kind: Kind, agreed: Precision) -> None:

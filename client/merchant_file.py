@@ -32,6 +32,8 @@ class Identity:
         timezone: IANA name; times in the exports that name no zone are local to it.
         tier: One of the contract's size tiers; empty for the lowest.
         role: `receive` to get the released model and release nothing; empty for the role of the tier.
+        domain: What kind of merchant it is, one of the contract's `adaptation.domains`; read only where there
+            are any.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
@@ -39,6 +41,7 @@ class Identity:
     timezone: str = "UTC"
     tier: str = ""
     role: Literal["", "train", "receive"] = ""
+    domain: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, config=CLOSED)

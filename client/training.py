@@ -98,8 +98,13 @@ def multitask_loss(
     *,
     own: bool = True,
 ) -> Tensor:
-    """Return the sum over tasks of weight x sum of row losses / divisor of the task's row kind, a scalar."""
-    logits = model(batch, tasks, own=own)
+    """Return the sum over tasks of weight x sum of row losses / divisor of the task's row kind, a scalar.
+
+    At a merchant with a domain all rows' losses of being recognised are added, over the largest divisor; in a
+    round all divisors are alike.
+    """
+    representations = model.represent(batch)
+    logits = model.logits(representations, tasks, own=own)
     per_task = (
         dataset.tasks[t].weight
         / divisors[dataset.rows_of[t]]
@@ -107,7 +112,11 @@ def multitask_loss(
         for t in tasks
         if dataset.rows_of[t] in divisors
     )
-    return sum(per_task, start=torch.zeros((), dtype=batch.numeric.dtype))
+    recognised = model.domain_losses(representations, tasks)
+    start = torch.zeros((), dtype=batch.numeric.dtype)
+    if recognised is not None:
+        start = recognised.sum() / max(divisors.values())
+    return sum(per_task, start=start)
 
 
 _OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {

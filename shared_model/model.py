@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from . import schema
+from .adaptation import Discriminator
 from .architectures import ARCHITECTURES, Bottom
 from .features import Batch, FeatureEncoder
 from .heads import Head, outputs_of
@@ -16,18 +17,27 @@ from .protocol import SharedArrays
 class MultiTaskModel(nn.Module):
     """`MultiTaskModel(encoder, bottom, heads)`; `build` makes one from the contract.
 
+    Attributes:
+        adaptation: Guesses domains, where the contract adapts to any; predictions do not read it.
+
     Guarantee: `shared_parameters` never names a head's own part, a gate, a table of local scope or anything
     of a merchant's own task (`tests/shared_model/test_model.py`).
     """
 
     def __init__(
-        self, encoder: FeatureEncoder, bottom: Bottom, heads: Mapping[str, Head], local: frozenset[str]
+        self,
+        encoder: FeatureEncoder,
+        bottom: Bottom,
+        heads: Mapping[str, Head],
+        local: frozenset[str],
+        adaptation: Discriminator | None = None,
     ) -> None:
         """Store the parts; `local` names the prefixes of parameters that stay."""
         super().__init__()
         self.encoder = encoder
         self.bottom = bottom
         self.heads = nn.ModuleDict(dict(heads))
+        self.adaptation = adaptation
         stays = tuple(f"{prefix}." for prefix in local)
         names = sorted(name for name, _ in self.named_parameters())
         self._shared = tuple(name for name in names if not name.startswith(stays))
@@ -62,9 +72,26 @@ class MultiTaskModel(nn.Module):
             tasks: Names of heads to compute.
             own: Add the merchant's own part; without it the shared prior alone speaks.
         """
-        representations = self.represent(batch)
-        wanted = self.heads if tasks is None else tasks
-        return {t: self.head(t)(representations[t], own=own) for t in wanted}
+        return self.logits(self.represent(batch), self.heads if tasks is None else tasks, own=own)
+
+    def logits(
+        self, representations: Mapping[str, Tensor], tasks: Iterable[str], *, own: bool = True
+    ) -> dict[str, Tensor]:
+        """Return the logits of `tasks` from what `represent` returned (see `forward`)."""
+        return {t: self.head(t)(representations[t], own=own) for t in tasks}
+
+    def domain_losses(self, representations: Mapping[str, Tensor], tasks: Iterable[str]) -> Tensor | None:
+        """Return every row's loss of being recognised (`Discriminator.row_losses`), shape (..., B).
+
+        None where there is no domain to be recognised by.
+
+        Args:
+            representations: What `represent` returned.
+            tasks: Those that are trained; their representations are looked at.
+        """
+        if self.adaptation is None or self.adaptation.domain is None:
+            return None
+        return self.adaptation.row_losses(representations[t] for t in tasks)
 
     def learns_in_rounds(self, task: str) -> bool:
         """Whether training on `task` moves anything that travels."""
@@ -79,6 +106,7 @@ def build(
     own_tasks: Mapping[str, schema.Task] | None = None,
     alone: Collection[str] = (),
     catalogues: Mapping[str, int] | None = None,
+    domain: str | None = None,
 ) -> MultiTaskModel:
     """Return the model of a contract.
 
@@ -88,6 +116,7 @@ def build(
         own_tasks: Tasks of the merchant's own; their heads stay.
         alone: Tasks of the contract for which the merchant wants a head of its own only.
         catalogues: Number of items per retrieval task; a task without one gets a catalogue of one item.
+        domain: The merchant's own, one of those that the contract adapts to; None trains no discriminator.
     """
     architecture = ARCHITECTURES[federation.bottom.architecture]
     features = {n: f for n, f in federation.features.items() if isinstance(f, architecture.reads)}
@@ -107,7 +136,10 @@ def build(
         for name, feature in features.items()
         if _stays(feature, features)
     }
-    return MultiTaskModel(encoder, bottom, heads, frozenset(local))
+    adaptation: Discriminator | None = None
+    if federation.adaptation is not None:
+        adaptation = Discriminator(federation.adaptation, bottom.width, domain=domain, generator=generator)
+    return MultiTaskModel(encoder, bottom, heads, frozenset(local), adaptation)
 
 
 def _stays(feature: schema.Feature, features: Mapping[str, schema.Feature]) -> bool:

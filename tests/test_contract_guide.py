@@ -29,6 +29,7 @@ SECTIONS: dict[type, str] = {
     schema.LocalTraining: "## `[local]`",
     schema.MetaLearning: "### `[local.meta]`",
     schema.ServerOptimizer: "## `[server]`",
+    schema.Adaptation: "## `[adaptation]`",
     schema.Tier: "## `[tiers]`",
     schema.Privacy: "## `[privacy]`",
     schema.TaskPrivacy: "### `[privacy.tasks.NAME]`",

@@ -116,10 +116,14 @@ def weighted_losses(
 ) -> Tensor:
     """Return every row's loss, shape (B,): row weight x sum over tasks of task weight x loss.
 
+    At a merchant with a domain its loss of being recognised is added.
+
     No row's loss depends on another row, and nothing is divided by a number of rows or labels.
     """
-    logits = model(batch, tasks)
-    total = torch.zeros_like(weight)
+    representations = model.represent(batch)
+    logits = model.logits(representations, tasks)
+    recognised = model.domain_losses(representations, tasks)
+    total = torch.zeros_like(weight) if recognised is None else recognised
     for task in tasks:
         spec = specs[task]
         total = total + spec.weight * row_losses(spec, logits[task], batch.labels[task]).value

@@ -6,6 +6,7 @@ depends on any merchant's data: vocabularies are hashed, transforms have public 
 Letters used throughout the package: B rows, D width, T tasks, M merchants, P parameters.
 """
 
+from .adaptation import Adaptation
 from .bottoms import Bottom, MMoE, SharedBottom, Wide
 from .checks import check_task
 from .features import Categorical, Feature, Features, Multi, Numeric, Sequence, Text, Vector
@@ -28,7 +29,7 @@ from .tasks import (
 from .training import LocalTraining, MetaLearning, Rounds, ServerOptimizer
 
 __all__ = [
-    "Binary", "Bottom", "Buckets", "Categorical", "Count", "CountTask", "Feature", "Features",
+    "Adaptation", "Binary", "Bottom", "Buckets", "Categorical", "Count", "CountTask", "Feature", "Features",
     "Federation", "Finite", "HeadPolicy", "LocalTraining", "MMoE", "MerchantPrivacy", "MetaLearning", "Multi",
     "Multiclass", "Multilabel", "Name", "NonNegative", "Numeric", "Positive", "Privacy", "Regression",
     "Retrieval", "Role", "Rounds", "Scope", "Sequence", "ServerOptimizer", "SharedBottom", "Task",

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from .. import library
 from ..errors import ConfigError
+from .bottoms import Wide
 from .features import Categorical, Sequence, Text
 from .federation import Federation
 from .tasks import Regression, Task, TaskDeclaration
@@ -24,6 +25,7 @@ def check_parts(federation: Federation, file: Path | str) -> None:
     for name, task in federation.tasks.items():
         check_task(name, task, file=file)
     _check_reptile(federation, file)
+    _check_adaptation(federation, file)
 
 
 def check_task(name: str, task: Task, *, file: Path | str, table: str = "tasks") -> None:
@@ -86,6 +88,17 @@ def _check_reptile(federation: Federation, file: Path | str) -> None:
     if federation.server.optimizer == "reptile" and len(weights) > 1:
         allowed = "fedavg where tiers have different weights, since reptile counts every merchant once"
         raise ConfigError(file, "server.optimizer", "reptile", allowed)
+
+
+def _check_adaptation(federation: Federation, file: Path | str) -> None:
+    adaptation = federation.adaptation
+    if adaptation is None:
+        return
+    if isinstance(federation.bottom, Wide):
+        allowed = "a network with [adaptation]: a wide bottom has no representation that could adapt"
+        raise ConfigError(file, "bottom.architecture", federation.bottom.architecture, allowed)
+    if len(set(adaptation.domains)) < len(adaptation.domains):
+        raise ConfigError(file, "adaptation.domains", list(adaptation.domains), "every domain at most once")
 
 
 def _check_library(key: str, task: TaskDeclaration, file: Path | str) -> None:

@@ -9,6 +9,7 @@ from pydantic.dataclasses import dataclass
 
 from .. import declared
 from ..declared import CLOSED
+from .adaptation import Adaptation
 from .bottoms import Bottom
 from .features import Features
 from .primitives import Name
@@ -27,6 +28,7 @@ class Federation:
     bottom: Bottom
     local: LocalTraining = LocalTraining()
     server: ServerOptimizer = ServerOptimizer()
+    adaptation: Adaptation | None = None
     privacy: Privacy | None = None
     tiers: dict[Name, Tier] = Field(default_factory=lambda: {"any": Tier(shoppers=0, weight=1.0)})
 
