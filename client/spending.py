@@ -10,7 +10,7 @@ from pathlib import Path
 from shared_model.privacy.accounting import cross_check
 from shared_model.privacy.events import PrivacyEvent
 from shared_model.privacy.ledger import Charge, Limit, read_charges
-from shared_model.privacy.limits import repetitions, spent
+from shared_model.privacy.limits import repetitions, spent, units
 from shared_model.privacy.plan import Plan, plan_of
 from shared_model.schema import Federation
 
@@ -21,6 +21,7 @@ COSTS_NOTHING = (
     "Serving heads, evaluation, the accept gate and every prediction are computed at home from what was "
     "released and from own rows, and nothing of them leaves; so they cost nothing and have no entry."
 )
+_TWO_UNITS = "releases of the units {} are in one ledger, and no epsilon holds for both"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +54,8 @@ class Balance:
         promised: The contract's epsilon for one whole plan.
         cap: The merchant's own largest epsilon over everything; None for none.
         spent: On this contract, in all its trainings.
-        total: On everything in the ledger; infinite where its releases protect different units.
+        total: On everything in the ledger; None where no epsilon is that of all of it.
+        no_total: Why there is no total, in words; empty where there is one.
         rounds_left: How many more rounds of this contract fit, counted up to those of a whole plan.
     """
 
@@ -61,7 +63,8 @@ class Balance:
     promised: float
     cap: float | None
     spent: float
-    total: float
+    total: float | None
+    no_total: str
     rounds_left: int
 
 
@@ -118,13 +121,16 @@ def ledgers(config: MerchantConfig) -> list[Path]:
 def _balance(
     config: MerchantConfig, federation: Federation, plan: Plan, charges: Sequence[Charge]
 ) -> Balance:
+    everything = _everything(config, plan)
+    mixed = units(charges, everything)
     fitting = repetitions(charges, _round(federation, plan), limits_of(config, federation))
     return Balance(
         delta=plan.delta,
         promised=plan.epsilon,
         cap=config.privacy.max_epsilon,
         spent=spent(charges, Limit(plan.epsilon, plan.delta, federation.fingerprint)),
-        total=spent(charges, _everything(config, plan)),
+        total=spent(charges, everything) if len(mixed) < 2 else None,
+        no_total=_TWO_UNITS.format(" and ".join(mixed)) if len(mixed) > 1 else "",
         rounds_left=min(plan.rounds, fitting),
     )
 

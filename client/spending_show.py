@@ -48,7 +48,14 @@ def _parts(ledger: Spending) -> Iterable[RenderableType]:
             f"Counted again by other accountants: {others}. These are upper bounds on the same cost, and "
             "less exact, so they may lie a little above the ledger's."
         )
-    if ledger.cap is not None:
+    yield from _total(ledger)
+
+
+def _total(ledger: Spending) -> Iterable[RenderableType]:
+    """What everything in the ledger cost, where that is more than one contract or has a limit of its own."""
+    if ledger.total is None:
+        yield Text(f"Spent in all: {ledger.no_total}.", style="yellow")
+    elif ledger.cap is not None:
         yield Text(f"Spent in all: epsilon {ledger.total:.3f}; this merchant's own cap is {ledger.cap:g}.")
     elif len({training.fingerprint for training in ledger.trainings}) > 1:
         yield Text(f"Spent in all, under every contract: epsilon {ledger.total:.3f}.")

@@ -66,8 +66,8 @@ def _privacy(deployed: Deployed) -> dict[str, Any] | None:
 
     Returns:
         `on` says whether the contract has privacy; if so, `receives` whether this merchant only receives, and
-        otherwise `spent`, `promised`, `delta`, `total`, `cap` and `rounds_left` are as in
-        `client.spending.Balance`. None where the files are not there, as beside a node of another user.
+        otherwise `spent`, `promised`, `delta`, `total`, `no_total`, `cap` and `rounds_left` are as
+        in `client.spending.Balance`. None where the files are not there, as beside a node of another user.
 
     Raises:
         StateError: The ledger was changed.

@@ -71,7 +71,8 @@ def _privacy(told: Mapping[str, Any]) -> str:
         return f"The contract trains {NOT_PROTECTED}."
     if told["receives"]:
         return "It only receives: nothing about a shopper leaves, and no budget is spent."
-    cap = "" if told["cap"] is None else f"; {told['total']:.3f} of its own cap of {told['cap']:g}"
+    total = "nobody can say how much" if told["total"] is None else f"{told['total']:.3f}"
+    cap = "" if told["cap"] is None else f"; {total} of its own cap of {told['cap']:g}"
     more = told["rounds_left"]
     left = f"{more} more {'rounds fit' if more > 1 else 'round fits'}" if more else "nothing is left"
     return (

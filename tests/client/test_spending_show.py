@@ -16,7 +16,8 @@ def shown(*found):
 def spending(**changes):
     asked = {
         "file": Path("ledger.jsonl"), "simulated": False, "unit": "shopper", "delta": 1e-5, "promised": 1.0,
-        "cap": None, "trainings": (), "spent": 0.0, "checked": {}, "total": 0.0, "rounds_left": 60,
+        "cap": None, "trainings": (), "spent": 0.0, "checked": {}, "total": 0.0, "no_total": "",
+        "rounds_left": 60,
     }  # fmt: skip
     return Spending(**{**asked, **changes})
 
@@ -39,3 +40,7 @@ def test_another_accountant_that_says_more_is_explained():
 
 def test_one_round_is_one_round():
     assert "1 more round fits." in shown(spending(rounds_left=1))
+
+
+def test_where_there_is_no_total_the_reason_is_told():
+    assert "Spent in all: two units." in shown(spending(total=None, no_total="two units"))

@@ -13,9 +13,11 @@ from client.agent import commands
 from client.cli import app
 from shared_model import files
 from shared_model.errors import ConfigError, Refused
+from shared_model.privacy.ledger import Ledger, Limit
 from shared_model.protocol import Instruction, SharedArrays
 from tests.client import shops
 from tests.client.agent.desk import Desk, contract, desk, offered
+from tests.shared_model.privacy.ledgers import charge
 
 CONNECT = {"address": "localhost:8443", "socket": "agent.sock"}
 
@@ -105,6 +107,25 @@ def test_the_status_says_what_the_ledger_holds_and_how_much_is_left(tmp_path: Pa
 def test_the_status_of_one_with_a_cap_names_it(tmp_path: Path) -> None:
     page = said("status", private(tmp_path, privacy={"max_epsilon": 3.0}))
     assert "0.000 of its own cap of 3; nothing is left." in page
+
+
+def no_constant(name: str) -> None:
+    """JSON has no infinity; what Python writes for it, other programs do not read."""
+    raise AssertionError(f"{name} is no JSON")
+
+
+@pytest.mark.parametrize("command", ["status", "ledger"])
+def test_a_ledger_with_two_units_is_told_in_json_that_every_program_reads(
+    tmp_path: Path, command: str
+) -> None:
+    path = private(tmp_path)
+    with Ledger(tmp_path / "ledger" / "ledger.jsonl", durable=False) as ledger:
+        for unit in ("shopper", "record"):
+            ledger.charge(charge(fingerprint=unit, unit=unit), [Limit(8.0, 1e-6, unit)])
+    told = json.loads(said(command, path, "--json"), parse_constant=no_constant)
+    found = told["privacy"] if command == "status" else told[0]
+    assert found["total"] is None
+    assert "units record and shopper" in found["no_total"]
 
 
 def test_the_status_of_one_that_receives_says_that_it_spends_nothing(tmp_path: Path) -> None:
