@@ -285,17 +285,11 @@ def described(federation: Federation) -> dict[str, Any]:
 
 
 def _table(facts: dict[str, Any]) -> Table:
-    from shared_model.privacy.words import too_likely
-
     table = Table(title=f"{facts['name']}: the contract is valid", show_header=False, title_justify="left")
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for key, value in facts.items():
         table.add_row(key.replace("_", " "), _ROWS.get(key, _spoken)(value))
-    if facts["privacy"] is not None:
-        largest = max(tier["shoppers"] for tier in facts["tiers"].values())
-        if warning := too_likely(facts["privacy"]["delta"], largest):
-            table.add_row("warning", warning, style="yellow")
     return table
 
 

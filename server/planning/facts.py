@@ -322,8 +322,7 @@ def _layer(federation: Federation, assumed: Assumed) -> MerchantFacts | None:
 def _warnings(federation: Federation, assumed: Assumed) -> tuple[str, ...]:
     policy = federation.privacy
     assert policy is not None  # for the type checker: `planned` saw to it
-    largest = max(tier.shoppers for tier in federation.tiers.values())
-    found = [*_warning_of_delta(policy.delta, max(largest, assumed.shoppers or 0))]
+    found = [*_warning_of_delta(policy.delta, assumed.shoppers or 0)]
     if federation.bottom.architecture != "wide":
         found.append(
             f"The index was measured with a wide bottom. A {federation.bottom.architecture} bottom has more "

@@ -36,10 +36,10 @@ def too_likely(delta: float, shoppers: int) -> str:
     >>> too_likely(1e-6, 400)
     ''
     """
-    if shoppers * delta <= 1:
+    if shoppers * delta < 1:
         return ""
     return (
-        f"delta = {delta:g} is above 1 / {shoppers:,}, one over the shoppers of a large merchant: publishing "
+        f"delta = {delta:g} is not below 1 / {shoppers:,}, one over the shoppers of a merchant: publishing "
         "one shopper in full would pass. Take a delta far below it."
     )
 

@@ -145,4 +145,17 @@ def _groups(federation: Federation, privacy: Privacy, file: Path | str) -> None:
             raise ConfigError(file, f"privacy.tasks.{name}", name, allowed)
 
 
-_CHECKS: tuple[Check, ...] = (_plain_steps, _meta_learning, _statistics, _items, _sampling, _groups)
+def _delta(federation: Federation, privacy: Privacy, file: Path | str) -> None:
+    """To publish one of n shoppers, drawn by lot, is (0, 1/n) private; so such a delta promises nothing."""
+    floor = max((tier.shoppers for tier in federation.tiers.values() if tier.role == "train"), default=0)
+    if floor * privacy.delta >= 1:
+        allowed = (
+            f"far less than 1 / {floor:,}, one over the shoppers that a merchant of the largest tier has at "
+            "least: publishing one of them in full would pass"
+        )
+        raise ConfigError(file, "privacy.delta", privacy.delta, allowed)
+
+
+_CHECKS: tuple[Check, ...] = (
+    _plain_steps, _meta_learning, _statistics, _items, _sampling, _groups, _delta,
+)  # fmt: skip

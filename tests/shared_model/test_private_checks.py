@@ -61,6 +61,13 @@ REFUSED: dict[str, tuple[Change, str, str]] = {
         lambda given: given.update(tiers={"any": {"shoppers": 0, "weight": 1.0, "sampling_rate": 0.5}}),
         "tiers.any.sampling_rate", "1",
     ),
+    "a delta of one over the shoppers": (
+        lambda given: given.update(
+            privacy={"epsilon": 8.0, "delta": 0.002},
+            tiers={"small": {"shoppers": 50, "weight": 1.0}, "large": {"shoppers": 500, "weight": 3.0}},
+        ),
+        "privacy.delta", "1 / 500",
+    ),
     "nothing to train": (only_choosing, "tasks", "residual"),
     "a group for a task without a prior": (
         lambda given: given["privacy"].update(tasks={"next_item": {}}), "privacy.tasks.next_item", "late",
@@ -93,6 +100,15 @@ def test_a_sampled_tier_of_unknown_size_needs_a_rate() -> None:
     given["tiers"] = {"any": {"shoppers": 0, "weight": 1.0}}
     with pytest.raises(ConfigError, match=r"tiers\.any\.sampling_rate"):
         parse_federation(given)
+
+
+def test_a_tier_that_releases_nothing_asks_for_no_smaller_delta() -> None:
+    given = tables(delta=0.002)
+    given["tiers"] = {
+        "small": {"shoppers": 50, "weight": 1.0},
+        "large": {"shoppers": 500, "weight": 3.0, "role": "receive"},
+    }
+    assert parse_federation(given).privacy is not None
 
 
 def test_reptile_is_allowed_since_it_only_works_on_what_was_released() -> None:

@@ -29,5 +29,5 @@ def test_a_contract_without_privacy_is_told_in_plain_words():
 
 
 def test_a_delta_of_one_over_the_shoppers_is_warned_of():
-    assert too_likely(0.001, 1000) == ""
-    assert "1 / 1,001" in too_likely(0.001, 1001)
+    assert too_likely(0.001, 999) == ""
+    assert "1 / 1,000" in too_likely(0.001, 1000)
