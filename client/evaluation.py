@@ -4,23 +4,15 @@ from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor
-from torchmetrics.functional.classification import (
-    binary_auroc,
-    binary_f1_score,
-    binary_precision,
-    binary_recall,
-)
-from torchmetrics.functional.regression import mean_absolute_error
 
 from shared_model import schema
 from shared_model.heads import measure_of, predicted, rank_of
 from shared_model.model import MultiTaskModel
 
 from .data.examples import Examples, Split
+from .measures import amounts, classification
 
 _CHUNK = 8192
-_LEAST_OF_EACH = 5
-"""Fewer positive or negative labels make an AUC of noise, so none is given."""
 
 
 @torch.no_grad()
@@ -70,39 +62,55 @@ def evaluate(
         first = measure_of(spec)
         measures[name] = {
             first.name: score(spec, first.row_score(spec, logits, labels)),
-            **_MORE.get(spec.kind, _nothing)(spec, logits, labels),
+            **further(spec, logits, labels),
         }
     return measures
 
 
+def further(spec: schema.Task, logits: Tensor, labels: Tensor) -> dict[str, float]:
+    """Return what else a kind of task is usually judged by (`client.measures`), of at least one row.
+
+    Args:
+        spec: The task.
+        logits: Shape (B, O).
+        labels: As in `Batch.labels`, none missing.
+    """
+    return _MORE[spec.kind](spec, logits, labels)
+
+
 def _binary(spec: schema.Task, logits: Tensor, labels: Tensor) -> dict[str, float]:
-    probability, truth = logits.squeeze(-1).sigmoid(), labels.long()
-    measures = {
-        "accuracy": float(((probability > 0.5) == (labels > 0.5)).double().mean()),
-        "precision": float(binary_precision(probability, truth)),
-        "recall": float(binary_recall(probability, truth)),
-        "F1": float(binary_f1_score(probability, truth)),
-    }
-    if min(int(truth.sum()), int((1 - truth).sum())) >= _LEAST_OF_EACH:
-        measures["AUC"] = float(binary_auroc(probability, truth))
-    return measures
+    return classification.binary(logits.squeeze(-1), labels)
+
+
+def _multiclass(spec: schema.Task, logits: Tensor, labels: Tensor) -> dict[str, float]:
+    return classification.multiclass(logits, labels)
+
+
+def _multilabel(spec: schema.Task, logits: Tensor, labels: Tensor) -> dict[str, float]:
+    return classification.multilabel(logits, labels)
 
 
 def _regression(spec: schema.Task, logits: Tensor, labels: Tensor) -> dict[str, float]:
-    truth = predicted(spec, labels.unsqueeze(-1))
-    return {"MAE": float(mean_absolute_error(predicted(spec, logits), truth))}
+    truth = predicted(spec, labels.unsqueeze(-1)).squeeze(-1)
+    return amounts.errors(predicted(spec, logits).squeeze(-1), truth) | amounts.normalised(
+        logits.squeeze(-1), labels
+    )
+
+
+def _count(spec: schema.Task, logits: Tensor, labels: Tensor) -> dict[str, float]:
+    rate = predicted(spec, logits).squeeze(-1)
+    return amounts.errors(rate, labels) | amounts.normalised(rate, labels)
 
 
 def _retrieval(spec: schema.Task, logits: Tensor, labels: Tensor) -> dict[str, float]:
     return {"MRR": float((1 / rank_of(logits, labels)).double().mean())}
 
 
-def _nothing(spec: schema.Task, logits: Tensor, labels: Tensor) -> dict[str, float]:
-    return {}
-
-
 _MORE: dict[str, Callable[[schema.Task, Tensor, Tensor], dict[str, float]]] = {
     "binary": _binary,
+    "multiclass": _multiclass,
+    "multilabel": _multilabel,
     "regression": _regression,
+    "count": _count,
     "retrieval": _retrieval,
 }

@@ -165,7 +165,7 @@ def fitted(
     )
     uniform = partial(Tensor.uniform_, generator=generator)
     best = {task: Best(model, torch.zeros(len(dataset.rows("validation", task=task)))) for task in tasks}
-    idle = 0 if _look(best, model, dataset) else 1
+    idle = 0 if look(best, model, dataset) else 1
     for _ in range(options.epochs):
         for rows, drawn in _epoch(dataset, tasks, options.batch, generator):
             optimizer.zero_grad(set_to_none=True)
@@ -173,14 +173,17 @@ def fitted(
             loss = multitask_loss(model, dataset, seen, tasks, drawn, own=False)
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
-        idle = 0 if _look(best, model, dataset) else idle + 1
+        idle = 0 if look(best, model, dataset) else idle + 1
         if idle >= options.patience:
             break
     return best
 
 
-def _look(best: dict[str, Best], model: MultiTaskModel, dataset: Examples) -> bool:
-    """Note the tasks for which this epoch is the best one; return whether there is any."""
+def look(best: dict[str, Best], model: MultiTaskModel, dataset: Examples) -> bool:
+    """Note the tasks for which this epoch is the best one; return whether there is any.
+
+    Own parts of heads count: those that were not trained are zero, and an item choice has nothing else.
+    """
     snapshot: MultiTaskModel | None = None
     for task, kept in best.items():
         losses, scores = _validated(model, dataset, task)
@@ -207,7 +210,7 @@ def _validated(
     rows = dataset.rows("validation", task=task)
     rows = rows if len(rows) else dataset.rows("train", task=task)
     spec, labels = dataset.tasks[task], labels_of(dataset, task, rows)
-    logits = logits_of(model, dataset, task, rows, own=False)
+    logits = logits_of(model, dataset, task, rows)
     losses = row_losses(spec, logits, labels).value
     parts = (losses, losses[0::2], losses[1::2])
     means = tuple(float(part.mean()) if len(part) else float(losses.sum()) for part in parts)

@@ -95,6 +95,48 @@ def frontier(
 
 
 @app.command()
+def compare(
+    comparison: Annotated[Path, typer.Argument(help="The comparison's TOML file.")],
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder with one folder of originals per data set (docs/datasets.md).", file_okay=False
+        ),
+    ] = None,
+    out: Out = None,
+    workers: Annotated[int, typer.Option(min=1, help="Trainings at a time.")] = 1,
+    dataset: Annotated[
+        list[str] | None, typer.Option("--dataset", help="Only this one; may be repeated.")
+    ] = None,
+    training: Annotated[
+        list[str] | None, typer.Option("--training", help="Only this one; may be repeated.")
+    ] = None,
+    page: Annotated[Path | None, typer.Option(help="Write the results there too, as Markdown.")] = None,
+) -> None:
+    """Compare methods on data sets, tuned on validation rows, with intervals. Goes on if stopped."""
+    from .compare import running, table
+    from .compare.page import page as results_page
+
+    directory = out or Path("runs") / f"compare-{comparison.stem}"
+    asked = running.Asked(
+        file=comparison,
+        data=data,
+        out=directory,
+        workers=workers,
+        datasets=tuple(dataset or ()),
+        trainings=tuple(training or ()),
+    )
+    with _progress() as progress:
+        running.run(asked, progress)
+    found = table.results(asked, _command())
+    table.write(found, directory / "compare.json")
+    written = results_page(running.plan_of(asked), found).encode()
+    for path in (directory / "results.md", *([page] if page else [])):
+        files.write(path, written, durable=False)
+    _console.print(f"Results: {directory / 'results.md'}", soft_wrap=True)
+
+
+@app.command()
 def partition(
     experiment: ExperimentFile, out: Annotated[Path, typer.Option(help="Where to.")], data: Data = None
 ) -> None:

@@ -67,7 +67,7 @@ def constant_scores(merchant: str, dataset: Dataset, split: Split) -> Scores:
     for task, spec in dataset.tasks.items():
         rows = dataset.rows(split, task=task)
         if len(rows) and not isinstance(spec, schema.Retrieval):
-            logits = _constant_logits(spec, labels_of(dataset, task, dataset.rows("train", task=task)))
+            logits = constant_logits(spec, labels_of(dataset, task, dataset.rows("train", task=task)))
             found[Key(merchant, task, split)] = row_scores(dataset, task, rows, logits.expand(len(rows), -1))
     return found
 
@@ -107,8 +107,8 @@ def merged(parts: Mapping[str, Scores] | list[Scores]) -> Scores:
     return merged_scores
 
 
-def _constant_logits(spec: schema.Task, labels: Tensor) -> Tensor:
-    """Logits of the mean training label, shape (1, O)."""
+def constant_logits(spec: schema.Task, labels: Tensor) -> Tensor:
+    """Return the logits of the mean training label, or of the public constant without any, shape (1, O)."""
     outputs = labels.shape[1:].numel() if isinstance(spec, schema.Multilabel) else 1
     if isinstance(spec, schema.Multiclass):
         counts = torch.bincount(labels.long(), minlength=len(spec.classes)).float() + 1.0

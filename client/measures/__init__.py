@@ -1,0 +1,1 @@
+"""What predictions are judged by, beside a task's first measure: one file for each kind of answer."""
