@@ -80,8 +80,10 @@ def _problem(
     head = model.head(task)
     for chunk in torch.split(rows, _CHUNK):
         batch = dataset.batch(chunk, [task])
-        z = model.represent(batch)[task]
-        offset = head(z if head.uses_prior else z[:1], own=False) + head.start
+        representations = model.represent(batch, [task])
+        z = representations[task]
+        prior = model.priors(representations, [task]).get(task)
+        offset = head.start + (head(z[:1], own=False) if prior is None else prior)
         parts.append((torch.cat([z, torch.ones(len(chunk), 1)], -1), offset, batch.labels[task]))
     z, offset, labels = (torch.cat(part).double() for part in zip(*parts, strict=True))
     return z, offset if head.uses_prior else offset[:1], labels

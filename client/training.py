@@ -103,7 +103,7 @@ def multitask_loss(
     At a merchant with a domain all rows' losses of being recognised are added, over the largest divisor; in a
     round all divisors are alike.
     """
-    representations = model.represent(batch)
+    representations = model.represent(batch, tasks)
     logits = model.logits(representations, tasks, own=own)
     per_task = (
         dataset.tasks[t].weight
@@ -126,11 +126,17 @@ _OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
 
 
 def trained_parameters(model: MultiTaskModel, tasks: list[str], local: LocalTraining) -> list[str]:
-    """Return the names of the parameters that a round changes: no residual, unless the contract says so."""
+    """Return the names of the parameters that a round changes: those that a loss of `tasks` moves.
+
+    No residual is among them, unless the contract says so.
+    """
     residuals = tuple(f"heads.{t}.own." for t in tasks if model.head(t).uses_prior)
-    others = tuple(f"heads.{t}." for t in model.heads if t not in tasks)
-    skipped = others if local.train_residuals else (*others, *residuals)
-    return [n for n, _ in model.named_parameters() if not n.startswith(skipped)]
+    skipped = () if local.train_residuals else residuals
+    return [
+        n
+        for n, _ in model.named_parameters()
+        if not n.startswith(skipped) and not model.moved_by(n).isdisjoint(tasks)
+    ]
 
 
 def batches(

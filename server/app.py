@@ -78,7 +78,7 @@ def _trained(grid: Grid, told: RunConfig, federation: Federation, settings: RunS
         model.initial_shared(federation, settings.seed),
         settings=settings,
         roster=roster,
-        task_of=model.task_of(federation),
+        moved_by=model.movers(federation),
         sign=sign,
         ledgers=heads.load(Path(told.ledgers)) if told.ledgers else None,
         on_round=each(remembering(told), paced(federation)),

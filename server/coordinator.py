@@ -70,7 +70,7 @@ def train(
     *,
     settings: RunSettings,
     roster: Roster,
-    task_of: Mapping[str, str],
+    moved_by: Mapping[str, frozenset[str]],
     sign: Sign = unsigned,
     noise_of: NoiseOf = private_aggregation.secure,
     ledgers: Mapping[str, str] | None = None,
@@ -88,7 +88,7 @@ def train(
         initial: Shared arrays before round 1; ignored where a checkpoint is found.
         settings: Where the run is kept and what it is called.
         roster: Who takes part.
-        task_of: Array -> the task it belongs to, for arrays that belong to one.
+        moved_by: Array -> the tasks that train it, for arrays that not every task trains.
         sign: Puts the coordinator's signature on an instruction.
         noise_of: Where the noise that protects merchants comes from (`[privacy.merchants]`); seeded in
             simulations only.
@@ -120,7 +120,7 @@ def train(
             progress,
             lineage=settings.lineage,
             roster=roster,
-            task_of=task_of,
+            moved_by=moved_by,
             sign=sign,
             layer=layer,
             note=note,

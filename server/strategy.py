@@ -55,7 +55,7 @@ class FederatedStrategy(Strategy):
         *,
         lineage: str,
         roster: Roster,
-        task_of: Mapping[str, str],
+        moved_by: Mapping[str, frozenset[str]],
         sign: Sign = unsigned,
         layer: MerchantLayer | None = None,
         note: Note = lambda event, **facts: None,
@@ -67,8 +67,8 @@ class FederatedStrategy(Strategy):
             progress: Where the run stands; round 0 with the initial arrays at the beginning.
             lineage: Of the run.
             roster: Who can be asked.
-            task_of: Array -> the task it belongs to, for arrays that belong to one; such an array is
-                averaged over the members that train the task.
+            moved_by: Array -> the tasks that train it, for arrays that not every task trains; such an array
+                is averaged over the members that train one of them.
             sign: Puts the coordinator's signature on an instruction.
             layer: Protects merchants; the contract says whether there must be one.
             note: Is told what happens.
@@ -83,7 +83,7 @@ class FederatedStrategy(Strategy):
             )
         self._layer = layer
         self._federation = federation
-        self._lineage, self._roster, self._task_of, self._note = lineage, roster, dict(task_of), note
+        self._lineage, self._roster, self._moved_by, self._note = lineage, roster, dict(moved_by), note
         self._sign = sign
         self._precision = PRECISIONS[federation.federation.precision]
         self._shapes = {name: array.shape for name, array in progress.iterate.items()}
@@ -241,7 +241,7 @@ class FederatedStrategy(Strategy):
             self._names_of[member.tasks] = tuple(
                 name
                 for name in self._shapes
-                if name not in self._task_of or self._task_of[name] in member.tasks
+                if name not in self._moved_by or self._moved_by[name] & member.tasks
             )
         return self._names_of[member.tasks]
 

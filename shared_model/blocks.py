@@ -1,11 +1,42 @@
 """What several architectures are made of."""
 
 import itertools
+from collections.abc import Mapping
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from .layers import Linear
+
+
+class Tasks(NamedTuple):
+    """The tasks of a model, each in order of name.
+
+    Attributes:
+        common: Those of the contract.
+        own: Those of the merchant alone.
+    """
+
+    common: tuple[str, ...]
+    own: tuple[str, ...] = ()
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        """Common ones first."""
+        return self.common + self.own
+
+
+class Parts(NamedTuple):
+    """What of a bottom stays, and what is there for some tasks only; by the beginnings of parameters' names.
+
+    Attributes:
+        stay: What never leaves the merchant.
+        read_by: Tasks whose representations a part is made for; what is not listed serves all tasks.
+    """
+
+    stay: tuple[str, ...] = ()
+    read_by: Mapping[str, frozenset[str]] = {}
 
 
 class Tower(nn.Module):
@@ -21,3 +52,15 @@ class Tower(nn.Module):
         for layer in self.layers:
             x = layer(x).relu()
         return x
+
+
+def zeroed(layer: Linear) -> Linear:
+    """Return the layer with all its parameters at zero: as a gate, it lets everything count the same."""
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+    return layer
+
+
+def mixture(weights: Tensor, experts: Tensor) -> Tensor:
+    """Mix experts, (..., E, B, D), by weights, (..., B, T, E), once for every T; shape (..., B, T, D)."""
+    return torch.matmul(weights, experts.transpose(-3, -2))

@@ -35,18 +35,55 @@ class Head(nn.Module):
     serves exactly the prior (`tests/shared_model/test_heads.py`).
     """
 
-    def __init__(self, task: schema.Task, width: int, outputs: int, *, alone: bool = False) -> None:
-        """Make the head of `task`; with `alone`, one that ignores the prior that the contract shares."""
+    def __init__(
+        self,
+        task: schema.Task,
+        width: int,
+        outputs: int,
+        *,
+        alone: bool = False,
+        prior_start: float | None = None,
+    ) -> None:
+        """Make the head of `task`.
+
+        Args:
+            task: As declared.
+            width: D.
+            outputs: O.
+            alone: Ignore the prior that the contract shares.
+            prior_start: The prior's logit before any training; by default that of the task's constant.
+        """
         super().__init__()
         constant = initial_logit(task)
-        self.prior = _zero(width, outputs, bias=constant) if task.head == "residual" else None
+        first = constant if prior_start is None else prior_start
+        self.prior = _zero(width, outputs, bias=first) if task.head == "residual" else None
         self.uses_prior = self.prior is not None and not alone
         self.start = 0.0 if self.uses_prior else constant
         self.own = _zero(width, outputs, bias=self.start)
 
-    def forward(self, z: Tensor, *, own: bool = True) -> Tensor:
-        """Return the logits for z; without `own`, those of the prior, and where there is none, zeros."""
-        prior: Tensor | None = self.prior(z) if self.prior is not None and self.uses_prior else None
+    def shared(self, z: Tensor) -> Tensor:
+        """Return the prior's logits for z, whether or not the head uses them.
+
+        Raises:
+            TypeError: There is no prior.
+        """
+        if self.prior is None:
+            raise TypeError("Expected a head with a prior; under the policy local there is none.")
+        logits: Tensor = self.prior(z)
+        return logits
+
+    def forward(self, z: Tensor, *, own: bool = True, prior: Tensor | None = None) -> Tensor:
+        """Return the logits for z; without `own`, those of the prior, and where there is none, zeros.
+
+        Args:
+            z: Representation.
+            own: Add the own part.
+            prior: Logits of the prior, where the model has them already; ignored by a head that uses none.
+        """
+        if not self.uses_prior:
+            prior = None
+        elif prior is None:
+            prior = self.shared(z)
         if not own:
             return z.new_zeros(*z.shape[:-1], self.own.weight.shape[-2]) if prior is None else prior
         residual: Tensor = self.own(z)

@@ -1,5 +1,7 @@
 """The model: feature encoder, bottom and heads; and which of its parameters are shared."""
 
+import functools
+import math
 from collections.abc import Collection, Iterable, Mapping
 
 import torch
@@ -8,6 +10,8 @@ from torch import Tensor, nn
 from . import schema
 from .adaptation import Discriminator
 from .architectures import ARCHITECTURES, Bottom
+from .architectures.cascade import both, chain_of, first_probabilities
+from .blocks import Tasks
 from .features import Batch, FeatureEncoder
 from .heads import Head, outputs_of
 from .parameters import to_arrays
@@ -30,9 +34,19 @@ class MultiTaskModel(nn.Module):
         bottom: Bottom,
         heads: Mapping[str, Head],
         local: frozenset[str],
+        chain: tuple[str, ...] = (),
         adaptation: Discriminator | None = None,
     ) -> None:
-        """Store the parts; `local` names the prefixes of parameters that stay."""
+        """Store the parts.
+
+        Args:
+            encoder: Of features.
+            bottom: Of the architecture.
+            heads: Of every task.
+            local: Prefixes of the names of parameters that stay.
+            chain: Tasks along which the priors' probabilities multiply (`architectures/cascade.py`).
+            adaptation: See the class.
+        """
         super().__init__()
         self.encoder = encoder
         self.bottom = bottom
@@ -42,6 +56,8 @@ class MultiTaskModel(nn.Module):
         names = sorted(name for name, _ in self.named_parameters())
         self._shared = tuple(name for name in names if not name.startswith(stays))
         self._local = tuple(name for name in names if name.startswith(stays))
+        self._priors = {task: _priors(task, head, chain) for task, head in heads.items()}
+        self._restricted = self._movers()
 
     def shared_parameters(self) -> tuple[str, ...]:
         """Return the names of the parameters that travel, in a fixed order."""
@@ -58,9 +74,26 @@ class MultiTaskModel(nn.Module):
             raise TypeError(f"Expected a head of {task}, got {type(found).__name__}.")
         return found
 
-    def represent(self, batch: Batch) -> dict[str, Tensor]:
-        """Return every task's representation, shape (..., B, D)."""
-        return self.bottom(self.encoder(batch))
+    def represent(self, batch: Batch, tasks: Iterable[str] | None = None) -> dict[str, Tensor]:
+        """Return the representations that `tasks` need (all, by default), shape (..., B, D) each.
+
+        Those are their own, and along a chain those of the tasks before them.
+        """
+        wanted = tuple(self.heads if tasks is None else tasks)
+        needed = dict.fromkeys([*wanted, *(prior for task in wanted for prior in self._priors[task])])
+        return self.bottom(self.encoder(batch), tuple(needed))
+
+    def priors(self, representations: Mapping[str, Tensor], tasks: Iterable[str]) -> dict[str, Tensor]:
+        """Return what the shared priors say of those of `tasks` whose heads use one, shape (..., B, O) each.
+
+        Along a chain it is the logit of the product of the probabilities up to the task.
+        """
+        chains = {task: self._priors[task] for task in tasks if self._priors[task]}
+        links = dict.fromkeys(link for chain in chains.values() for link in chain)
+        said = {link: self.head(link).shared(representations[link]) for link in links}
+        return {
+            task: functools.reduce(both, (said[link] for link in chain)) for task, chain in chains.items()
+        }
 
     def forward(
         self, batch: Batch, tasks: Iterable[str] | None = None, *, own: bool = True
@@ -72,13 +105,16 @@ class MultiTaskModel(nn.Module):
             tasks: Names of heads to compute.
             own: Add the merchant's own part; without it the shared prior alone speaks.
         """
-        return self.logits(self.represent(batch), self.heads if tasks is None else tasks, own=own)
+        wanted = tuple(self.heads if tasks is None else tasks)
+        return self.logits(self.represent(batch, wanted), wanted, own=own)
 
     def logits(
         self, representations: Mapping[str, Tensor], tasks: Iterable[str], *, own: bool = True
     ) -> dict[str, Tensor]:
-        """Return the logits of `tasks` from what `represent` returned (see `forward`)."""
-        return {t: self.head(t)(representations[t], own=own) for t in tasks}
+        """Return the logits of `tasks` from what `represent` returned for them (see `forward`)."""
+        wanted = tuple(tasks)
+        priors = self.priors(representations, wanted)
+        return {t: self.head(t)(representations[t], own=own, prior=priors.get(t)) for t in wanted}
 
     def domain_losses(self, representations: Mapping[str, Tensor], tasks: Iterable[str]) -> Tensor | None:
         """Return every row's loss of being recognised (`Discriminator.row_losses`), shape (..., B).
@@ -93,10 +129,31 @@ class MultiTaskModel(nn.Module):
             return None
         return self.adaptation.row_losses(representations[t] for t in tasks)
 
+    def moved_by(self, parameter: str) -> frozenset[str]:
+        """Return the tasks whose losses move a parameter, by its name."""
+        return self._restricted.get(parameter, frozenset(self.heads))
+
     def learns_in_rounds(self, task: str) -> bool:
         """Whether training on `task` moves anything that travels."""
-        shares_bottom = any(n.startswith(("bottom.", "encoder.")) for n in self._shared)
-        return self.head(task).uses_prior or shares_bottom
+        return any(task in self.moved_by(name) for name in self._shared)
+
+    def _movers(self) -> dict[str, frozenset[str]]:
+        """Return the tasks whose losses move a parameter, for parameters that not all losses move."""
+        readers = {
+            task: frozenset(t for t, priors in self._priors.items() if task in priors) for task in self.heads
+        }
+        movers = {f"heads.{task}.prior.": readers[task] for task in self.heads}
+        movers |= {f"heads.{task}.own.": frozenset({task}) for task in self.heads}
+        movers |= {
+            f"bottom.{part}.": tasks.union(*(readers[task] for task in tasks))
+            for part, tasks in self.bottom.parts.read_by.items()
+        }
+        return {
+            name: tasks
+            for name, _ in self.named_parameters()
+            for prefix, tasks in movers.items()
+            if name.startswith(prefix)
+        }
 
 
 def build(
@@ -121,15 +178,24 @@ def build(
     architecture = ARCHITECTURES[federation.bottom.architecture]
     features = {n: f for n, f in federation.features.items() if isinstance(f, architecture.reads)}
     tasks: dict[str, schema.Task] = {**federation.tasks, **(own_tasks or {})}
+    names = Tasks(tuple(sorted(federation.tasks)), tuple(sorted(set(tasks) - set(federation.tasks))))
+    chain = chain_of(federation.bottom)
+    starts = {t: math.log(p / (1 - p)) for t, p in first_probabilities(chain, federation.tasks).items()}
     encoder = FeatureEncoder(features, generator=generator)
-    bottom = architecture.build(federation.bottom, encoder, tuple(sorted(tasks)), generator)
+    bottom = architecture.build(federation.bottom, encoder, names, generator)
     heads = {
-        name: Head(task, bottom.width, outputs_of(task, (catalogues or {}).get(name, 1)), alone=name in alone)
+        name: Head(
+            task,
+            bottom.width,
+            outputs_of(task, (catalogues or {}).get(name, 1)),
+            alone=name in alone,
+            prior_start=starts.get(name),
+        )
         for name, task in tasks.items()
     }
     local = {f"heads.{name}.own" for name in tasks}
     local |= {f"heads.{name}" for name in tasks if name not in federation.tasks}
-    local |= {f"bottom.{part}" for part in bottom.local_parts}
+    local |= {f"bottom.{part}" for part in bottom.parts.stay}
     local |= {
         f"encoder.{part}.{name}"
         for part in ("tables", "projections", "sequences")
@@ -139,7 +205,7 @@ def build(
     adaptation: Discriminator | None = None
     if federation.adaptation is not None:
         adaptation = Discriminator(federation.adaptation, bottom.width, domain=domain, generator=generator)
-    return MultiTaskModel(encoder, bottom, heads, frozenset(local), adaptation)
+    return MultiTaskModel(encoder, bottom, heads, frozenset(local), chain, adaptation)
 
 
 def _stays(feature: schema.Feature, features: Mapping[str, schema.Feature]) -> bool:
@@ -155,7 +221,16 @@ def initial_shared(federation: schema.Federation, seed: int) -> SharedArrays:
     return to_arrays(model, model.shared_parameters())
 
 
-def task_of(federation: schema.Federation) -> dict[str, str]:
-    """Return, for every shared parameter that belongs to one task alone, the name of that task."""
-    names = initial_shared(federation, 0)
-    return {name: name.split(".")[1] for name in names if name.startswith("heads.")}
+def movers(federation: schema.Federation) -> dict[str, frozenset[str]]:
+    """Return the tasks that move a shared parameter, for those that not all tasks move, and all of priors."""
+    model = build(federation, generator=torch.Generator().manual_seed(0))
+    everybody = frozenset(federation.tasks)
+    found = {name: model.moved_by(name) for name in model.shared_parameters()}
+    return {n: tasks for n, tasks in found.items() if tasks != everybody or n.startswith("heads.")}
+
+
+def _priors(task: str, head: Head, chain: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the tasks whose priors enter the logits of `task`."""
+    if not head.uses_prior:
+        return ()
+    return chain[: chain.index(task) + 1] if task in chain else (task,)

@@ -183,7 +183,7 @@ def _train_ours(mode: Mode, plan: Plan, grid: Grid, turns: Turns) -> None:
         model.initial_shared(federation, 0),
         settings=RunSettings(directory=Path(mode.directory), lineage=mode.name, seed=0),
         roster=by_name(Member(name=name, tier="any", tasks=tasks) for name in mode.members),
-        task_of=model.task_of(federation),
+        moved_by=model.movers(federation),
         sign=signer(told, federation),
         on_round=lambda ended: turns.round_ended(
             mode.name, ended.round, len(ended.accepted), last=ended.round == plan.rounds

@@ -19,7 +19,7 @@ from server.roster import Member, Roster, registered
 from server.wire_record import recorded
 from shared_model import schema
 from shared_model.heads import row_losses
-from shared_model.model import MultiTaskModel, build, initial_shared, task_of
+from shared_model.model import MultiTaskModel, build, initial_shared, movers
 from shared_model.parameters import from_arrays
 from shared_model.protocol import Instruction, SharedArrays, digest
 
@@ -102,7 +102,7 @@ def coordinate(
             initial_shared(federation, settings.seed),
             settings=settings,
             roster=roster,
-            task_of=task_of(federation),
+            moved_by=movers(federation),
             noise_of=lambda number: generator(settings.seed, "merchants", str(number)),
             on_round=on_round,
         )

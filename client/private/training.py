@@ -120,7 +120,7 @@ def weighted_losses(
 
     No row's loss depends on another row, and nothing is divided by a number of rows or labels.
     """
-    representations = model.represent(batch)
+    representations = model.represent(batch, tasks)
     logits = model.logits(representations, tasks)
     recognised = model.domain_losses(representations, tasks)
     total = torch.zeros_like(weight) if recognised is None else recognised

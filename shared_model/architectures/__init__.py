@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from .. import schema
+from ..blocks import Parts, Tasks
 from ..features import Encoded, FeatureEncoder
-from . import mmoe, shared_bottom, wide
+from . import cascade, mmoe, ple, shared_bottom, task_embedding, wide
 
 
 class Bottom(Protocol):
@@ -16,14 +17,14 @@ class Bottom(Protocol):
 
     Attributes:
         width: D of its representations.
-        local_parts: Names of its children whose parameters stay at the merchant.
+        parts: What of it stays at the merchant, and what is there for some tasks only.
     """
 
     width: int
-    local_parts: tuple[str, ...]
+    parts: Parts
 
-    def __call__(self, encoded: Encoded) -> dict[str, Tensor]:
-        """Return the representation of every task, shape (..., B, D)."""
+    def __call__(self, encoded: Encoded, tasks: tuple[str, ...]) -> dict[str, Tensor]:
+        """Return the representation of each of `tasks`, shape (..., B, D)."""
 
 
 class Architecture(NamedTuple):
@@ -31,15 +32,18 @@ class Architecture(NamedTuple):
 
     Attributes:
         reads: Kinds of features that it reads; others get no table.
-        build: Makes the bottom from its part of the contract, the encoder, the tasks' names and a generator.
+        build: Makes the bottom from its part of the contract, the encoder, the tasks and a generator.
     """
 
     reads: tuple[type, ...]
-    build: Callable[[schema.Bottom, FeatureEncoder, tuple[str, ...], torch.Generator], Bottom]
+    build: Callable[[schema.Bottom, FeatureEncoder, Tasks, torch.Generator], Bottom]
 
 
 ARCHITECTURES = {
     "wide": Architecture(wide.READS, wide.build),
     "shared_bottom": Architecture(shared_bottom.READS, shared_bottom.build),
     "mmoe": Architecture(mmoe.READS, mmoe.build),
+    "ple": Architecture(ple.READS, ple.build),
+    "task_embedding": Architecture(task_embedding.READS, task_embedding.build),
+    "cascade": Architecture(cascade.READS, cascade.build),
 }

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from .. import schema
+from ..blocks import Parts, Tasks, mixture, zeroed
 from ..features import Encoded, FeatureEncoder
 from ..layers import Bank, Linear
 
@@ -23,35 +24,29 @@ READS = (schema.Numeric, schema.Categorical, schema.Multi, schema.Text, schema.V
 class MMoE(nn.Module):
     """One mixture of experts per task, shape (..., B, hidden[-1])."""
 
-    local_parts: tuple[str, ...] = ("gate",)
+    parts = Parts(stay=("gate",))
 
-    def __init__(
-        self, inputs: int, spec: schema.MMoE, tasks: tuple[str, ...], *, generator: torch.Generator
-    ) -> None:
+    def __init__(self, inputs: int, spec: schema.MMoE, tasks: Tasks, *, generator: torch.Generator) -> None:
         super().__init__()
-        self.width, self._tasks, self._experts = spec.hidden[-1], tasks, spec.experts
+        self.width, self._tasks, self._experts = spec.hidden[-1], tuple(sorted(tasks.all)), spec.experts
         widths = (inputs, *spec.hidden)
         self.experts = nn.ModuleList(
             Bank(spec.experts, i, o, shared_input=depth == 0, generator=generator)
             for depth, (i, o) in enumerate(itertools.pairwise(widths))
         )
-        self.gate = Linear(inputs, len(tasks) * spec.experts, generator=generator)
-        for parameter in self.gate.parameters():
-            nn.init.zeros_(parameter)
+        self.gate = zeroed(Linear(inputs, len(self._tasks) * spec.experts, generator=generator))
 
-    def forward(self, encoded: Encoded) -> dict[str, Tensor]:
-        """Return every task's mixture."""
+    def forward(self, encoded: Encoded, tasks: tuple[str, ...]) -> dict[str, Tensor]:
+        """Return the mixture of each of `tasks`."""
         x = experts = encoded.joined
         for layer in self.experts:
             experts = layer(experts).relu()  # (..., E, B, D)
         gates = self.gate(x).unflatten(-1, (len(self._tasks), self._experts)).softmax(-1)  # (..., B, T, E)
-        mixed = torch.matmul(gates, experts.transpose(-3, -2))  # (..., B, T, D)
-        return dict(zip(self._tasks, mixed.unbind(-2), strict=True))
+        mixed = dict(zip(self._tasks, mixture(gates, experts).unbind(-2), strict=True))
+        return {task: mixed[task] for task in tasks}
 
 
-def build(
-    spec: schema.Bottom, encoder: FeatureEncoder, tasks: tuple[str, ...], generator: torch.Generator
-) -> MMoE:
+def build(spec: schema.Bottom, encoder: FeatureEncoder, tasks: Tasks, generator: torch.Generator) -> MMoE:
     """Return the bottom that `spec` describes.
 
     Raises:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from .. import schema
-from ..blocks import Tower
+from ..blocks import Parts, Tasks, Tower
 from ..features import Encoded, FeatureEncoder
 
 READS = (schema.Numeric, schema.Categorical, schema.Multi, schema.Text, schema.Vector, schema.Sequence)
@@ -19,22 +19,20 @@ READS = (schema.Numeric, schema.Categorical, schema.Multi, schema.Text, schema.V
 class SharedBottom(nn.Module):
     """The same representation for every task, shape (..., B, hidden[-1])."""
 
-    local_parts: tuple[str, ...] = ()
+    parts = Parts()
 
-    def __init__(
-        self, inputs: int, hidden: tuple[int, ...], tasks: tuple[str, ...], *, generator: torch.Generator
-    ) -> None:
+    def __init__(self, inputs: int, hidden: tuple[int, ...], *, generator: torch.Generator) -> None:
         super().__init__()
-        self.width, self._tasks = hidden[-1], tasks
+        self.width = hidden[-1]
         self.tower = Tower(inputs, hidden, generator=generator)
 
-    def forward(self, encoded: Encoded) -> dict[str, Tensor]:
+    def forward(self, encoded: Encoded, tasks: tuple[str, ...]) -> dict[str, Tensor]:
         """Return the network's output once per task."""
-        return dict.fromkeys(self._tasks, self.tower(encoded.joined))
+        return dict.fromkeys(tasks, self.tower(encoded.joined))
 
 
 def build(
-    spec: schema.Bottom, encoder: FeatureEncoder, tasks: tuple[str, ...], generator: torch.Generator
+    spec: schema.Bottom, encoder: FeatureEncoder, tasks: Tasks, generator: torch.Generator
 ) -> SharedBottom:
     """Return the bottom that `spec` describes.
 
@@ -44,4 +42,4 @@ def build(
     if not isinstance(spec, schema.SharedBottom):
         raise TypeError(f"Expected a shared bottom, got {spec.architecture}.")
     inputs = encoder.dense_width + encoder.embedded_width
-    return SharedBottom(inputs, spec.hidden, tasks, generator=generator)
+    return SharedBottom(inputs, spec.hidden, generator=generator)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from .. import schema
+from ..blocks import Parts, Tasks
 from ..features import Encoded, FeatureEncoder
 
 READS = (schema.Numeric,)
@@ -19,19 +20,17 @@ READS = (schema.Numeric,)
 class Wide(nn.Module):
     """The representation of every task is the dense part itself, shape (..., B, dense_width)."""
 
-    local_parts: tuple[str, ...] = ()
+    parts = Parts()
 
-    def __init__(self, encoder: FeatureEncoder, tasks: tuple[str, ...]) -> None:
+    def __init__(self, encoder: FeatureEncoder) -> None:
         super().__init__()
-        self.width, self._tasks = encoder.dense_width, tasks
+        self.width = encoder.dense_width
 
-    def forward(self, encoded: Encoded) -> dict[str, Tensor]:
+    def forward(self, encoded: Encoded, tasks: tuple[str, ...]) -> dict[str, Tensor]:
         """Return the dense inputs once per task."""
-        return dict.fromkeys(self._tasks, encoded.dense)
+        return dict.fromkeys(tasks, encoded.dense)
 
 
-def build(
-    spec: schema.Bottom, encoder: FeatureEncoder, tasks: tuple[str, ...], generator: torch.Generator
-) -> Wide:
-    """Return the bottom; it has no parameters, so `generator` is not read."""
-    return Wide(encoder, tasks)
+def build(spec: schema.Bottom, encoder: FeatureEncoder, tasks: Tasks, generator: torch.Generator) -> Wide:
+    """Return the bottom; it has no parameters, so neither `tasks` nor `generator` is read."""
+    return Wide(encoder)

@@ -7,7 +7,7 @@ Letters used throughout the package: B rows, D width, T tasks, M merchants, P pa
 """
 
 from .adaptation import Adaptation
-from .bottoms import Bottom, MMoE, SharedBottom, Wide
+from .bottoms import PLE, Bottom, Cascade, MMoE, SharedBottom, TaskEmbedding, Wide
 from .checks import check_task
 from .features import Categorical, Feature, Features, Multi, Numeric, Sequence, Text, Vector
 from .federation import Federation
@@ -29,10 +29,11 @@ from .tasks import (
 from .training import LocalTraining, MetaLearning, Rounds, ServerOptimizer
 
 __all__ = [
-    "Adaptation", "Binary", "Bottom", "Buckets", "Categorical", "Count", "CountTask", "Feature", "Features",
-    "Federation", "Finite", "HeadPolicy", "LocalTraining", "MMoE", "MerchantPrivacy", "MetaLearning", "Multi",
-    "Multiclass", "Multilabel", "Name", "NonNegative", "Numeric", "Positive", "Privacy", "Regression",
-    "Retrieval", "Role", "Rounds", "Scope", "Sequence", "ServerOptimizer", "SharedBottom", "Task",
-    "TaskDeclaration", "TaskPrivacy", "Telemetry", "Text", "Tier", "Vector", "Wide", "Width",
-    "check_task", "load_federation", "parse_federation", "reads_across_shoppers", "tasks_of_items",
+    "PLE", "Adaptation", "Binary", "Bottom", "Buckets", "Cascade", "Categorical", "Count", "CountTask",
+    "Feature", "Features", "Federation", "Finite", "HeadPolicy", "LocalTraining", "MMoE",
+    "MerchantPrivacy", "MetaLearning", "Multi", "Multiclass", "Multilabel", "Name", "NonNegative",
+    "Numeric", "Positive", "Privacy", "Regression", "Retrieval", "Role", "Rounds", "Scope", "Sequence",
+    "ServerOptimizer", "SharedBottom", "Task", "TaskDeclaration", "TaskEmbedding", "TaskPrivacy",
+    "Telemetry", "Text", "Tier", "Vector", "Wide", "Width", "check_task", "load_federation",
+    "parse_federation", "reads_across_shoppers", "tasks_of_items",
 ]  # fmt: skip

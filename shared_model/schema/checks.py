@@ -1,13 +1,14 @@
 """What the fields of a contract cannot say one by one."""
 
+import itertools
 from pathlib import Path
 
 from .. import library
 from ..errors import ConfigError
-from .bottoms import Wide
+from .bottoms import Cascade, Wide
 from .features import Categorical, Sequence, Text
 from .federation import Federation
-from .tasks import Regression, Task, TaskDeclaration
+from .tasks import Binary, Regression, Task, TaskDeclaration
 
 
 def check_parts(federation: Federation, file: Path | str) -> None:
@@ -26,6 +27,8 @@ def check_parts(federation: Federation, file: Path | str) -> None:
         check_task(name, task, file=file)
     _check_reptile(federation, file)
     _check_adaptation(federation, file)
+    if isinstance(federation.bottom, Cascade):
+        _check_chain(federation, federation.bottom.chain, file)
 
 
 def check_task(name: str, task: Task, *, file: Path | str, table: str = "tasks") -> None:
@@ -99,6 +102,31 @@ def _check_adaptation(federation: Federation, file: Path | str) -> None:
         raise ConfigError(file, "bottom.architecture", federation.bottom.architecture, allowed)
     if len(set(adaptation.domains)) < len(adaptation.domains):
         raise ConfigError(file, "adaptation.domains", list(adaptation.domains), "every domain at most once")
+
+
+def _check_chain(federation: Federation, chain: tuple[str, ...], file: Path | str) -> None:
+    """A product of probabilities means something only where every later task implies the earlier ones."""
+    if len(set(chain)) < len(chain):
+        raise ConfigError(file, "bottom.chain", list(chain), "every task at most once")
+    links = {
+        name: t for name, t in federation.tasks.items() if isinstance(t, Binary) and t.head == "residual"
+    }
+    for name in chain:
+        if name not in links:
+            allowed = f"binary tasks with a shared prior: {', '.join(links) or 'there are none'}"
+            raise ConfigError(file, "bottom.chain", name, allowed)
+    for earlier, later in itertools.pairwise(chain):
+        _check_link(earlier, links[earlier], later, links[later], file)
+
+
+def _check_link(earlier: str, first: Binary, later: str, then: Binary, file: Path | str) -> None:
+    rows = [library.TASKS[task.library].rows if task.library else "" for task in (first, then)]
+    if rows[0] != rows[1]:
+        allowed = f"tasks on one kind of row; {earlier} and {later} have no row in common"
+        raise ConfigError(file, "bottom.chain", later, allowed)
+    if then.initial >= first.initial:
+        allowed = f"less than that of {earlier}, which is {first.initial}: {later} implies {earlier}"
+        raise ConfigError(file, f"tasks.{later}.initial", then.initial, allowed)
 
 
 def _check_library(key: str, task: TaskDeclaration, file: Path | str) -> None:

@@ -83,7 +83,7 @@ def train_idle(*, merchants: int, parameters: int, rounds: int) -> list[float]:
             {"weight": np.zeros(parameters, np.float32)},
             settings=RunSettings(directory=Path(folder), lineage="benchmark", seed=0),
             roster=registered(members),
-            task_of={},
+            moved_by={},
             on_round=note_end,
         )
     return ends

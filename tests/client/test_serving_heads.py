@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 from scipy.optimize import minimize
@@ -76,3 +77,34 @@ def test_a_hostile_release_cannot_make_the_fit_fail_where_a_certain_row_is_there
             parameter.fill_(1e10 if name.startswith("bottom.") else 0.0)
     head = serving_heads.fit(model, merchant.dataset, "amount")
     assert (head.weight.abs().max().item(), head.bias.item()) == (0.0, 0.0)
+
+
+def test_along_a_chain_the_head_is_fitted_on_top_of_the_product(tmp_path: Path) -> None:
+    merchant = shops.merchant(
+        tmp_path,
+        agreement=shops.contract(
+            tasks={"big": {"kind": "binary", "initial": 0.2}},
+            bottom={"architecture": "cascade", "chain": ["bought", "big"], "hidden": [2]},
+        ),
+        table=shops.examples().with_columns(big=(pl.col("bought") * (pl.col("amount") > 1)).cast(int)),
+        labels={task: task for task in ("bought", "amount", "big")},
+    )
+    model = merchant._build()
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, generator=torch.Generator().manual_seed(parameter.numel()))
+    batch = merchant.dataset.batch(merchant.dataset.rows("train", task="big"), ["big"])
+    with torch.no_grad():
+        z = torch.cat([model.represent(batch)["big"], torch.ones(len(batch), 1)], 1).double()
+        links = [
+            model.head(t).shared(model.represent(batch)[t]).double().sigmoid() for t in ("bought", "big")
+        ]
+    offset = (links[0] * links[1]).logit()
+
+    def objective(w: np.ndarray) -> float:
+        logits = offset + z @ torch.from_numpy(w).unsqueeze(1)
+        losses = row_losses(merchant.dataset.tasks["big"], logits, batch.labels["big"].double()).value
+        return float(losses.sum() + 3.5 * (w**2).sum())
+
+    expected = minimize(objective, np.zeros(3), tol=1e-10).x
+    head = serving_heads.fit(model, merchant.dataset, "big", penalty=7.0)
+    np.testing.assert_allclose([*head.weight[0].tolist(), head.bias.item()], expected, rtol=2e-3, atol=1e-4)

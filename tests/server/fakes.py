@@ -116,7 +116,7 @@ def run(
         initial or arrays(0.0),
         settings=settings_in(directory, **settings),
         roster=roster_of(grid),
-        task_of={},
+        moved_by={},
         ledgers=ledgers,
         on_round=on_round,
     )

@@ -58,7 +58,7 @@ def member(name, tier="small", tasks=("late", "units")):
     return Member(name=name, tier=tier, tasks=frozenset(tasks))
 
 
-def run(directory, behaviours, contract, *, noise=0.0, tiers=None, initial=None, task_of=None, **more):
+def run(directory, behaviours, contract, *, noise=0.0, tiers=None, initial=None, moved_by=None, **more):
     """Train with one member per behaviour, all in the tier `small` unless `tiers` says otherwise."""
     grid = make_grid(behaviours)
     members = {name: member(name, (tiers or {}).get(name, "small")) for name in behaviours}
@@ -68,7 +68,7 @@ def run(directory, behaviours, contract, *, noise=0.0, tiers=None, initial=None,
         initial or arrays(0.0),
         settings=settings_in(directory),
         roster=roster_of(grid, **members),
-        task_of=task_of or {},
+        moved_by=moved_by or {},
         **{"noise_of": lambda number: Constant(noise), **more},
     )
 
@@ -129,7 +129,7 @@ def test_a_strategy_without_the_layer_is_refused_where_the_contract_promises_it(
             checkpoint.Progress(round=0, iterate={"w": np.zeros(3)}),
             lineage="first",
             roster=roster_of(grid),
-            task_of={},
+            moved_by={},
         )
 
 

@@ -33,7 +33,7 @@ def make_strategy(grid, federation, *, note=lambda event, **facts: None, **membe
         Progress(round=0, iterate={"w": np.zeros(3)}),
         lineage="first",
         roster=roster_of(grid, **members),
-        task_of={},
+        moved_by={},
         note=note,
     )
 
@@ -42,7 +42,7 @@ def configure(strategy, grid):
     return strategy.configure_train(1, strategy.arrays, ConfigRecord(), grid)
 
 
-def train_with(tmp_path, behaviours, federation, *, initial, task_of, **members):
+def train_with(tmp_path, behaviours, federation, *, initial, moved_by, **members):
     grid = make_grid(behaviours)
     return train(
         grid,
@@ -50,7 +50,7 @@ def train_with(tmp_path, behaviours, federation, *, initial, task_of, **members)
         initial,
         settings=settings_in(tmp_path),
         roster=roster_of(grid, **members),
-        task_of=task_of,
+        moved_by=moved_by,
     )
 
 
@@ -61,7 +61,7 @@ def test_a_larger_tier_weighs_more(tmp_path):
         {"alba": moves(1.0), "bruno": moves(5.0)},
         make_federation(tiers=tiers),
         initial=arrays(0.0),
-        task_of={},
+        moved_by={},
         alba=Member(name="alba", tier="small", tasks=frozenset()),
         bruno=Member(name="bruno", tier="large", tasks=frozenset()),
     )
@@ -74,7 +74,7 @@ def test_a_tasks_array_is_averaged_over_the_merchants_that_train_it(tmp_path):
         {"alba": moves(1.0), "bruno": moves(5.0)},
         make_federation(),
         initial=arrays(0.0, names=("bottom", "late", "units")),
-        task_of={"late": "late", "units": "units"},
+        moved_by={"late": frozenset({"late"}), "units": frozenset({"units"})},
         alba=Member(name="alba", tier="any", tasks=frozenset({"late"})),
         bruno=Member(name="bruno", tier="any", tasks=frozenset()),
     )

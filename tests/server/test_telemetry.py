@@ -48,7 +48,7 @@ def run(directory, behaviours, contract):
         arrays(0.0),
         settings=settings_in(directory),
         roster=roster_of(grid, **members),
-        task_of={},
+        moved_by={},
     )
 
 

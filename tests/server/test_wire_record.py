@@ -25,7 +25,7 @@ def run(directory, behaviours, **terms):
             arrays(0.0),
             settings=settings_in(directory),
             roster=roster_of(grid),
-            task_of={},
+            moved_by={},
         )
 
 

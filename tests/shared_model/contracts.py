@@ -5,11 +5,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from shared_model import architectures
 from shared_model.features import Batch
 from shared_model.schema import Federation, parse_federation
 
 NAN = float("nan")
-ARCHITECTURES = ("wide", "shared_bottom", "mmoe")
+ARCHITECTURES = tuple(sorted(architectures.ARCHITECTURES))
+OPTIONS: dict[str, dict[str, Any]] = {
+    "ple": {"experts": 2, "task_experts": 2, "hidden": [5, 4]},
+    "cascade": {"chain": ["late", "refunded"]},
+}
+"""What the tests set of an architecture's keys; the rest has defaults."""
 CATALOGUE = 5
 
 
@@ -31,13 +37,14 @@ def tables(architecture: str = "shared_bottom") -> dict[str, Any]:
         },
         "tasks": {
             "late": {"kind": "binary", "initial": 0.2},
+            "refunded": {"kind": "binary", "initial": 0.05},
             "days": {"kind": "regression", "transform": "log1p", "center": 2.0, "scale": 0.5, "initial": 0.3},
             "units": {"kind": "count", "initial": 1.5},
             "mood": {"kind": "multiclass", "classes": ["good", "fair", "bad"]},
             "interests": {"kind": "multilabel", "labels": ["garden", "kitchen"], "initial": 0.1},
             "next_item": {"kind": "retrieval"},
         },
-        "bottom": {"architecture": architecture},
+        "bottom": {"architecture": architecture, **OPTIONS.get(architecture, {})},
     }
 
 
@@ -64,6 +71,7 @@ def batch(dtype: torch.dtype = torch.float32) -> Batch:
         vectors={"picture": torch.tensor([[1, 0, 0], [0, 1, 1], [0, 0, 0]], dtype=dtype)},
         labels={
             "late": torch.tensor([0, 1, NAN], dtype=dtype),
+            "refunded": torch.tensor([0, 1, NAN], dtype=dtype),
             "days": torch.tensor([0.0, 1.0, NAN], dtype=dtype),
             "units": torch.tensor([0, 3, NAN], dtype=dtype),
             "mood": torch.tensor([0, 2, NAN], dtype=dtype),

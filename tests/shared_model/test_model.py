@@ -1,4 +1,4 @@
-"""One model, three bottoms: what travels, what stays, and that cohorts compute what merchants compute."""
+"""One model, every bottom: what travels, what stays, and that cohorts compute what merchants compute."""
 
 import copy
 
@@ -9,12 +9,13 @@ from shared_model import schema
 from shared_model.features import Batch
 from shared_model.heads import row_losses
 from shared_model.layers import recording
-from shared_model.model import MultiTaskModel, build, initial_shared, task_of
+from shared_model.model import MultiTaskModel, build, initial_shared, movers
 from shared_model.parameters import from_arrays, load, take, to_arrays
 
 from .contracts import ARCHITECTURES, CATALOGUE, batch, contract, rows, tables
 
 M = 3
+UPSELL = schema.Binary(kind="binary", head="local")
 
 
 def model(architecture: str, seed: int = 0, **options: object) -> MultiTaskModel:
@@ -38,17 +39,18 @@ def stacked(batches: list[Batch]) -> Batch:
 def test_every_task_gets_its_logits(architecture: str) -> None:
     logits = model(architecture)(batch())
     assert {task: tuple(z.shape) for task, z in logits.items()} == {
-        "late": (3, 1), "days": (3, 1), "units": (3, 1), "mood": (3, 3), "interests": (3, 2),
-        "next_item": (3, CATALOGUE),
+        "late": (3, 1), "refunded": (3, 1), "days": (3, 1), "units": (3, 1), "mood": (3, 3),
+        "interests": (3, 2), "next_item": (3, CATALOGUE),
     }  # fmt: skip
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_no_private_part_is_ever_shared(architecture: str) -> None:
-    own = {"upsell": schema.Binary(kind="binary", head="local")}
+    own = {"upsell": UPSELL}
     shared = model(architecture, own_tasks=own).shared_parameters()
-    private = ("own", "gate", "shelf", "habit", "upsell", "next_item")
+    private = ("own", "gate", "gates", "shared_gate", "shelf", "habit", "upsell")
     assert [name for name in shared if any(part in name.split(".") for part in private)] == []
+    assert [name for name in shared if name.startswith("heads.next_item")] == []
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -62,9 +64,7 @@ def test_every_parameter_either_travels_or_stays(architecture: str) -> None:
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_what_travels_does_not_depend_on_the_merchant(architecture: str) -> None:
     plain = to_arrays(model(architecture), model(architecture).shared_parameters())
-    rich = model(
-        architecture, own_tasks={"upsell": schema.Binary(kind="binary", head="local")}, alone=["late"]
-    )
+    rich = model(architecture, own_tasks={"upsell": UPSELL}, alone=["late"])
     assert {n: a.shape for n, a in plain.items()} == {
         n: a.shape for n, a in to_arrays(rich, rich.shared_parameters()).items()
     }
@@ -85,8 +85,31 @@ def test_a_file_that_lists_its_tables_backwards_makes_the_same_model(architectur
     torch.testing.assert_close(first(batch()), second(batch()))
 
 
-def test_before_training_all_experts_count_the_same_at_every_merchant() -> None:
-    first, second = (build(contract("mmoe"), generator=torch.Generator().manual_seed(s)) for s in (0, 1))
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_an_own_task_changes_nothing_for_the_common_ones(architecture: str) -> None:
+    plain, rich = model(architecture), model(architecture, own_tasks={"upsell": UPSELL})
+    named = dict(plain.named_parameters())
+    load(rich, {n: named[n] for n, p in rich.named_parameters() if n in named and p.shape == named[n].shape})
+    if architecture == "mmoe":  # one layer holds all gates
+        for made in (plain, rich):
+            torch.nn.init.zeros_(made.bottom.gate.weight)  # type: ignore[arg-type]
+            torch.nn.init.zeros_(made.bottom.gate.bias)  # type: ignore[arg-type]
+    torch.testing.assert_close(rich(batch(), plain.heads), plain(batch()))
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_one_task_alone_gets_the_logits_that_it_gets_among_all(architecture: str) -> None:
+    made = model(architecture)
+    together = made(batch())
+    alone = {task: made(batch(), [task])[task] for task in together}
+    torch.testing.assert_close(alone, together)
+
+
+@pytest.mark.parametrize("architecture", ["mmoe", "ple"])
+def test_before_training_all_experts_count_the_same_at_every_merchant(architecture: str) -> None:
+    first, second = (
+        build(contract(architecture), generator=torch.Generator().manual_seed(s)) for s in (0, 1)
+    )
     load(second, take(first, first.shared_parameters()))
     zero = {
         name: torch.zeros_like(dict(first.named_parameters())[name])
@@ -107,15 +130,31 @@ def test_an_array_of_another_shape_is_never_stretched_to_fit() -> None:
 def test_the_wide_bottom_shares_priors_only() -> None:
     assert set(initial_shared(contract("wide"), 0)) == {
         f"heads.{task}.prior.{part}"
-        for task in ("late", "days", "units", "mood", "interests")
+        for task in ("late", "refunded", "days", "units", "mood", "interests")
         for part in ("weight", "bias")
     }
 
 
 def test_priors_belong_to_their_task_and_the_bottom_to_all() -> None:
-    owners = task_of(contract("shared_bottom"))
-    assert owners["heads.late.prior.weight"] == "late"
-    assert not any(name.startswith(("bottom", "encoder")) for name in owners)
+    found = movers(contract("shared_bottom"))
+    assert found["heads.late.prior.weight"] == {"late"}
+    assert not any(name.startswith(("bottom", "encoder")) for name in found)
+
+
+@pytest.mark.parametrize("alone", [(), ("late",), ("refunded",)])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_it_is_known_which_losses_move_a_parameter(architecture: str, alone: tuple[str, ...]) -> None:
+    made = model(architecture, own_tasks={"upsell": UPSELL}, alone=alone)
+    parameters = dict(made.named_parameters())
+    reached: dict[str, set[str]] = {name: set() for name in parameters}
+    for task, logits in made(batch()).items():
+        found = torch.autograd.grad(
+            logits.sum(), list(parameters.values()), retain_graph=True, allow_unused=True
+        )
+        for name, gradient in zip(parameters, found, strict=True):
+            reached[name] |= set() if gradient is None else {task}
+    expected = {name: set(made.moved_by(name)) for name in parameters}
+    assert reached == expected
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -167,27 +206,6 @@ def test_every_parameter_with_a_gradient_is_on_the_tape(architecture: str) -> No
     sum(z.sum() for z in logits.values()).backward()  # type: ignore[union-attr]
     taped = {id(p) for record in tape for p in record.layer.parameters()}
     assert {n for n, p in made.named_parameters() if p.grad is not None and id(p) not in taped} == set()
-
-
-def test_mmoe_with_one_expert_is_a_shared_bottom() -> None:
-    one = build(
-        schema.parse_federation(
-            {**tables("mmoe"), "bottom": {"architecture": "mmoe", "experts": 1, "hidden": [4]}}
-        ),
-        generator=torch.Generator().manual_seed(0),
-    )
-    tower = build(
-        schema.parse_federation(
-            {**tables("shared_bottom"), "bottom": {"architecture": "shared_bottom", "hidden": [4]}}
-        ),
-        generator=torch.Generator().manual_seed(0),
-    )
-    expert, layer = one.bottom.experts[0], tower.bottom.tower.layers[0]  # type: ignore[attr-defined]
-    with torch.no_grad():
-        layer.weight.copy_(expert.weight[0])
-        layer.bias.copy_(expert.bias[0])
-        tower.encoder.load_state_dict(one.encoder.state_dict())
-    torch.testing.assert_close(one.represent(batch())["late"], tower.represent(batch())["late"])
 
 
 def test_a_task_of_its_own_head_moves_nothing_shared_under_the_wide_bottom() -> None:

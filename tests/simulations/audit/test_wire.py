@@ -45,7 +45,7 @@ def run(directory, alba, bruno=None, *, tables=TABLES, name="seed-0"):
             initial_shared(federation, 0),
             settings=settings_in(directory / name),
             roster=roster_of(grid),
-            task_of={},
+            moved_by={},
         )
     return directory
 
@@ -164,7 +164,7 @@ def test_two_different_answers_to_one_round_are_named(tmp_path):
                 initial_shared(federation, 0),
                 settings=settings_in(directory),
                 roster=roster_of(grid),
-                task_of={},
+                moved_by={},
             )
 
     once(tmp_path / "before")
