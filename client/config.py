@@ -149,6 +149,12 @@ def _check_timezone(file: Path, name: str) -> None:
 
 def _check_split(file: Path, split: Split) -> None:
     first, second = split.validation_from, split.test_from
+    if split.folds in (1, 2):
+        raise ConfigError(file, "split.folds", split.folds, "0 for a split by time, or 3 and more")
+    if split.fold and split.fold >= split.folds:
+        raise ConfigError(file, "split.fold", split.fold, f"less than split.folds, which is {split.folds}")
+    if split.folds and first is not None:
+        raise ConfigError(file, "split.folds", split.folds, "0 with dates, or no dates")
     if (first is None) != (second is None):
         missing = "validation_from" if first is None else "test_from"
         raise ConfigError(file, f"split.{missing}", None, "both dates, or neither and days instead")

@@ -93,16 +93,24 @@ class ReadyTable:
 
 @dataclass(frozen=True, kw_only=True, config=CLOSED)
 class Split:
-    """The `[split]` table: two dates, or days counted back from the end of the last row's day.
+    """The `[split]` table: two dates, days counted back from the end of the last row's day, or folds.
 
     Dates are midnights in the merchant's time zone. Train is before `validation_from`, test starts at
     `test_from`.
+
+    Attributes:
+        folds: For cross-validation: shoppers are dealt into so many parts, whatever the time of their rows; 0
+            for a split by time. It says how well shoppers are predicted that were never seen, not what will
+            come; what is served in earnest is split by time.
+        fold: The part that tests, from 0; the next one validates, all others train.
     """
 
     validation_from: date | None = None
     test_from: date | None = None
     validation_days: Count = 30
     test_days: Count = 60
+    folds: Annotated[int, Field(ge=0, le=100)] = 0
+    fold: Annotated[int, Field(ge=0)] = 0
 
 
 @dataclass(frozen=True, kw_only=True, config=CLOSED)

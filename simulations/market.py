@@ -79,6 +79,8 @@ class Market:
         merchants: By name; a name is also the name of a folder.
         validation_from: Rows before this day train; None where rows have no time.
         test_from: Rows from this day test; None where rows have no time.
+        folds: Instead of the dates: cross-validation by shopper with so many parts; 0 for none.
+        fold: The part that tests.
         truth: Of a synthetic market, the coefficients that made it; empty for real data.
         dropped: Rows of the original that no merchant holds, by reason.
 
@@ -90,6 +92,8 @@ class Market:
     merchants: Mapping[str, MerchantTables]
     validation_from: date | None = None
     test_from: date | None = None
+    folds: int = 0
+    fold: int = 0
     truth: Mapping[str, object] = field(default_factory=dict)
     dropped: Mapping[str, int] = field(default_factory=dict)
 

@@ -68,7 +68,9 @@ def _declaration(market: Market, name: str, tables: MerchantTables) -> dict[str,
             declared[table] |= {"columns": dict(tables.columns), "labels": dict(tables.labels)}
         else:
             declared[table]["preset"] = tables.preset
-    if market.validation_from and market.test_from:
+    if market.folds:
+        declared["split"] = {"folds": market.folds, "fold": market.fold}
+    elif market.validation_from and market.test_from:
         declared["split"] = {"validation_from": market.validation_from, "test_from": market.test_from}
     if tables.tasks:
         declared["task"] = [{"name": task} for task in tables.tasks]

@@ -9,7 +9,7 @@ purchases in the order of unit and time: `bought.<task>.unit`, `.time`, `.item` 
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -21,6 +21,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from client.config import MerchantConfig
+from client.merchant_file import Split
 from shared_model import library
 from shared_model.errors import DataError
 from shared_model.schema import Federation
@@ -31,7 +32,7 @@ from .catalogue import Catalogue, catalogue
 from .draft import HASHED, Draft, plain_times
 from .encoding import item_hashes
 from .reading import TaskStatus
-from .split import PARTS, Bounds, assign, assign_by_hash, bounds
+from .split import PARTS, Bounds, assign, assign_by_fold, assign_by_hash, bounds
 from .tally import Tally
 
 
@@ -59,7 +60,7 @@ def _build_shop(config: MerchantConfig, federation: Federation, folder: Path) ->
     bought = _Purchases.of(data.shop.lines) if draft.items else None
     readings, status, found = data.readings, data.status, data.shop.bounds
     del data  # the shop's tables are not needed any more
-    status, catalogues = _finish(draft, found, status, bought)
+    status, catalogues = _finish(draft, partial(_parts, config.split, found), status, bought)
     return meta.Meta(
         kinds=tuple(draft.kinds),
         rows_of={name: library.TASKS[tasks[name].library].rows for name in tasks if status[name].on},
@@ -85,7 +86,7 @@ def _build_table(config: MerchantConfig, federation: Federation, folder: Path) -
             draft.add(table.KIND, chunk.frame, chunk.where)
     reading = tally.judge(config.table.source if config.table else "", table=table.KIND)
     found = _table_bounds(config, folder) if draft.rows else None
-    status, catalogues = _finish(draft, found, wanted, None)
+    status, catalogues = _finish(draft, partial(_parts, config.split, found), wanted, None)
     return meta.Meta(
         kinds=tuple(draft.kinds),
         rows_of={name: table.KIND for name in tasks if status[name].on},
@@ -131,14 +132,26 @@ class _Purchases:
         )
 
 
+def _parts(
+    split: Split, found: Bounds | None, units: NDArray[np.uint64], times: NDArray[np.datetime64]
+) -> NDArray[np.uint8]:
+    """Return the part of every row, by shopper where there are folds or no times."""
+    if split.folds:
+        return assign_by_fold(units, split.folds, split.fold)
+    return assign_by_hash(units) if found is None else assign(times, found)
+
+
 def _finish(
-    draft: Draft, found: Bounds | None, wanted: Mapping[str, TaskStatus], purchases: _Purchases | None
+    draft: Draft,
+    parts: Callable[..., NDArray[np.uint8]],
+    wanted: Mapping[str, TaskStatus],
+    purchases: _Purchases | None,
 ) -> tuple[dict[str, TaskStatus], dict[str, tuple[str, ...]]]:
     """Number the units, split the rows, make the catalogues, and switch off tasks without a single label.
 
     Args:
         draft: Closed.
-        found: Bounds; None where rows have no time.
+        parts: Part of every row, of the hashes of their shoppers and their times.
         wanted: Status of every wanted task so far.
         purchases: For the floors of retrieval tasks; None to take the labelled rows themselves.
     """
@@ -149,7 +162,7 @@ def _finish(
     units = np.unique(hashed)
     with GrowingFolder(folder) as split:
         for part in chunks(draft.rows):
-            here = assign_by_hash(hashed[part]) if found is None else assign(times[part], found)
+            here = parts(hashed[part], times[part])
             split.append({"unit": np.searchsorted(units, hashed[part]), "part": here})
     catalogues: dict[str, tuple[str, ...]] = {}
     for name, items in draft.items.items():

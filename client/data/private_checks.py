@@ -12,8 +12,11 @@ def check_private_split(config: MerchantConfig) -> None:
     """Refuse a split that the last row decides; a table whose rows have no time is split by its shoppers.
 
     Raises:
-        ConfigError: The split counts days back.
+        ConfigError: The split counts days back, or has folds.
     """
+    if config.split.folds:
+        allowed = "0: folds compare methods, and each of them would be one more training to pay for"
+        raise ConfigError(config.file, "split.folds", config.split.folds, allowed)
     by_shopper = config.table is not None and not config.table.time
     if config.split.validation_from is None and not by_shopper:
         allowed = (

@@ -31,6 +31,9 @@ class Bounds:
     test_from: datetime
 
 
+_NEVER = Bounds(validation_from=datetime(1, 1, 1, tzinfo=UTC), test_from=datetime(1, 1, 1, tzinfo=UTC))
+
+
 def midnight(day: date, timezone: str) -> datetime:
     """Return the first moment of a day in a time zone, as UTC."""
     return datetime.combine(day, time(), ZoneInfo(timezone)).astimezone(UTC)
@@ -45,10 +48,13 @@ def bounds(split: Split, *, timezone: str, last: datetime) -> Bounds:
     """Return where the parts begin.
 
     Args:
-        split: Dates, or days counted back from the end of the last row's day.
+        split: Dates, or days counted back from the end of the last row's day. With folds no part has an end
+            in time, so that every label counts.
         timezone: Whose midnights are meant.
         last: Time of the last row, UTC.
     """
+    if split.folds:
+        return _NEVER
     if (dated := dated_bounds(split, timezone=timezone)) is not None:
         return dated
     test = end_of_day(last, timezone) - timedelta(days=split.test_days)
@@ -69,6 +75,21 @@ def assign(times: NDArray[np.datetime64], found: Bounds) -> NDArray[np.uint8]:
     """Return the part of every row, as a position in `PARTS`, shape (B,)."""
     edges = np.array([_plain(found.validation_from), _plain(found.test_from)], dtype="datetime64[us]")
     return np.searchsorted(edges, times, side="right").astype(np.uint8)
+
+
+def assign_by_fold(units: NDArray[np.uint64], folds: int, fold: int) -> NDArray[np.uint8]:
+    """Return the part of every row in cross-validation by shopper, shape (B,); every shopper tests once.
+
+    Args:
+        units: Hash of every row's shopper, shape (B,).
+        folds: How many parts there are.
+        fold: The one that tests; the next one validates.
+    """
+    mine = (units // np.uint64(100) % np.uint64(folds)).astype(np.int64)  # apart from `assign_by_hash`
+    codes = np.full(len(units), PARTS.index("train"), np.uint8)
+    codes[mine == (fold + 1) % folds] = PARTS.index("validation")
+    codes[mine == fold] = PARTS.index("test")
+    return codes
 
 
 def assign_by_hash(units: NDArray[np.uint64]) -> NDArray[np.uint8]:

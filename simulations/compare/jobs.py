@@ -8,7 +8,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import tomli_w
@@ -69,11 +69,11 @@ class Job:
     def name(self) -> str:
         """Of the job, for people."""
         variant = f" ({self.variant + 1} of {len(self.training.grid)})" if len(self.training.grid) > 1 else ""
-        return f"{self.dataset.name}: {self.training.name}{variant}"
+        return f"{self.dataset.key}: {self.training.name}{variant}"
 
     def file(self, seed: int) -> Path:
         """Return where the predictions of one seed lie."""
-        place = self.out / "predictions" / self.dataset.name / self.training.name.replace(" ", "-")
+        place = self.out / "predictions" / self.dataset.key / self.training.name.replace(" ", "-")
         return place / f"{self.variant}-seed{seed}.npz"
 
     @property
@@ -148,6 +148,8 @@ def _prepared(job: Job) -> _Bench:
     contract = work / "federation.toml"
     files.write(contract, tomli_w.dumps(tables).encode(), durable=False)
     market = read(experiment.market, (job.folder / job.dataset.experiment).parent)
+    if job.dataset.folds:
+        market = replace(market, folds=job.dataset.folds, fold=job.dataset.fold)
     written = partition.write(market, work / "merchants")
     site = Site(contract=contract, merchants=dict(zip(market.merchants, written, strict=True)))
     seed = job.seeds[0]

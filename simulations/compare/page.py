@@ -16,8 +16,8 @@ def page(plan: Plan, found: Results, notes: str = "") -> str:
         notes: Markdown that follows the introduction.
     """
     parts = [_introduction(plan, found), notes, *_claims(plan, found)]
-    for dataset in plan.dataset:
-        parts += [f"## {dataset.name}", *_tables(found, dataset.name)]
+    for dataset in dict.fromkeys(d.name for d in plan.dataset):
+        parts += [f"## {dataset}", *_tables(found, dataset)]
     parts += ["## What was tuned", *_tuned(plan, found)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -127,12 +127,12 @@ def _tuned(plan: Plan, found: Results) -> Iterator[str]:
         "On validation rows, with the first seed, for each data set by itself: of every training's grid the "
         "point whose predictions are best over tasks, relative to the constant. No test row chose anything."
     )
-    rows = [("training", "tried", *(d.name for d in plan.dataset))]
+    rows = [("training", "tried", *(d.key for d in plan.dataset))]
     rows += [
         (
             t.name,
             "; ".join(map(_plain, t.grid)),
-            *(_plain(found.chosen.get(d.name, {}).get(t.name, "")) for d in plan.dataset),
+            *(_plain(found.chosen.get(d.key, {}).get(t.name, "")) for d in plan.dataset),
         )
         for t in tuned
     ]

@@ -1,6 +1,7 @@
 """What a comparison file may say: which data sets, which trainings, and what is tried to tune them."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -48,6 +49,9 @@ class DataSet:
         data: Folder of the originals, inside the folder that the command names; empty for made-up data.
         without: Tables of the contract that are left out.
         contract: Changes to the contract, for every training.
+        folds: Cross-validation by shopper with so many parts instead of the split by time; 0 for none. A plan
+            then has the data set once for every fold.
+        fold: Which of them; never written.
         pooled: Further changes where all rows are in one place, which needs more steps.
     """
 
@@ -55,8 +59,15 @@ class DataSet:
     experiment: str
     data: str = ""
     without: tuple[str, ...] = ()
+    folds: Annotated[int, Field(ge=0, le=20)] = 0
+    fold: Annotated[int, Field(ge=0)] = 0
     contract: Changes = Field(default_factory=dict)
     pooled: Changes = Field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        """Name of its files: of the data set, and of its fold."""
+        return self.name.replace(" ", "-") + (f"-fold{self.fold + 1}" if self.folds else "")
 
 
 @dataclass(frozen=True, kw_only=True, config=CLOSED)
@@ -174,11 +185,11 @@ def load_plan(path: Path) -> Plan:
     file = declared.load(File, path)
     plan = Plan(
         comparison=file.comparison,
-        dataset=file.dataset,
+        dataset=tuple(replace(d, fold=fold) for d in file.dataset for fold in range(d.folds or 1)),
         training=tuple(_expanded(file.training, path)),
         claim=file.claim,
     )
-    names = [d.name for d in plan.dataset]
+    names = [d.name for d in file.dataset]
     for training in plan.training:
         for name in training.datasets:
             if name not in names:

@@ -154,9 +154,9 @@ def baselines_of(asked: Asked, dataset: DataSet) -> dict[str, Predictions]:
 
 def truth_file(asked: Asked, dataset: DataSet) -> Path:
     """Return where labels and owners lie."""
-    return asked.out / "truth" / f"{dataset.name.replace(' ', '-')}.npz"
+    return asked.out / "truth" / f"{dataset.key}.npz"
 
 
 def about_folder(asked: Asked, dataset: DataSet) -> Path:
     """Return where the data set's contract lies."""
-    return asked.out / "truth" / dataset.name.replace(" ", "-")
+    return asked.out / "truth" / dataset.key

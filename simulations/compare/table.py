@@ -121,14 +121,20 @@ def results(asked: Asked, command: str) -> Results:
         seeds=plan.comparison.seeds,
         reference=plan.comparison.reference,
         environment=facts.environment(),
-        chosen={d.name: _chosen(asked, plan, d) for d in plan.dataset},
-        lines=tuple(line for d in plan.dataset for line in _lines(asked, plan, d)),
+        chosen={d.key: _chosen(asked, plan, d) for d in plan.dataset},
+        lines=tuple(line for folds in folded(plan) for line in _lines(asked, plan, folds)),
     )
 
 
 def write(found: Results, path: Path) -> None:
     """Replace the file at `path` by the results as JSON, wholly or not at all."""
     files.write(path, json.dumps(asdict(found), indent=1).encode(), durable=False)
+
+
+def folded(plan: Plan) -> list[list[DataSet]]:
+    """Return the data sets of a plan, the folds of one together."""
+    names = dict.fromkeys(d.name for d in plan.dataset)
+    return [[d for d in plan.dataset if d.name == name] for name in names]
 
 
 def methods_of(asked: Asked, plan: Plan, dataset: DataSet) -> list[Method]:
@@ -162,13 +168,18 @@ def _chosen(asked: Asked, plan: Plan, dataset: DataSet) -> dict[str, object]:
     }
 
 
-def _lines(asked: Asked, plan: Plan, dataset: DataSet) -> Iterator[Line]:
+def _lines(asked: Asked, plan: Plan, folds: list[DataSet]) -> Iterator[Line]:
+    """All lines of one data set; a fold counts like a seed."""
+    dataset = folds[0]
     about = running.about_folder(asked, dataset)
     tasks = schema.load_federation(about / "federation.toml").tasks
     groups = json.loads((about / "groups.json").read_text())
-    labels = predictions.load(running.truth_file(asked, dataset))["labels"]
-    methods = methods_of(asked, plan, dataset)
-    judged = {m.name: judge(tasks, m.seeds, labels) for m in methods}
+    judged: dict[str, Judged] = {}
+    for fold in folds:
+        labels = predictions.load(running.truth_file(asked, fold))["labels"]
+        methods = methods_of(asked, plan, fold)
+        for method in methods:
+            judge(tasks, method.seeds, labels, into=judged.setdefault(method.name, {}))
     reference = judged[plan.comparison.reference]
     for method in methods:
         for name, spec in tasks.items():
@@ -182,18 +193,18 @@ def _lines(asked: Asked, plan: Plan, dataset: DataSet) -> Iterator[Line]:
                         yield _line(plan, dataset, name, measure, first, method, group, mine, theirs)
 
 
-def judge(tasks: Mapping[str, schema.Task], seeds: list[Predictions], labels: Predictions) -> Judged:
-    """Return every measure of every merchant and task on test rows, one value per seed."""
-    judged: Judged = {}
+def judge(
+    tasks: Mapping[str, schema.Task], seeds: list[Predictions], labels: Predictions, *, into: Judged
+) -> None:
+    """Add every measure of every merchant and task on test rows, one value per seed, to `into`."""
     for found in seeds:
         for place, kept in found.items():
             if place.split != "test":
                 continue
             median = _median(labels, place)
-            cell = judged.setdefault((place.merchant, place.task), {})
+            cell = into.setdefault((place.merchant, place.task), {})
             for measure, value in measures(tasks[place.task], kept, labels[place], median).items():
                 cell.setdefault(measure, []).append(value)
-    return judged
 
 
 def _median(labels: Predictions, place: Place) -> float:

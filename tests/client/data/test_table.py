@@ -189,3 +189,21 @@ def test_arrays_worked_on_in_parts_are_the_arrays_in_one(
     for one, other in zip(parts.purchases("item"), whole.purchases("item"), strict=True):
         assert (one == other).all()
     assert (parts.unit == whole.unit).all()
+
+
+def test_every_shopper_tests_in_exactly_one_fold_and_validates_in_another(tmp_path: Path) -> None:
+    frame = table(60, who=[f"shopper-{n % 20}" for n in range(60)])
+    folds = [
+        dataset(
+            write_table(tmp_path / str(n), frame, labels=LABELS, unit="who", split={"folds": 3, "fold": n}),
+            BOUGHT,
+        )
+        for n in range(3)
+    ]
+    parts = {
+        part: [set(made.unit[made.rows(part).numpy()].tolist()) for made in folds]
+        for part in ("train", "validation", "test")
+    }
+    assert sum(map(len, parts["test"])) == len(set.union(*parts["test"])) == 20
+    assert parts["validation"] == [parts["test"][1], parts["test"][2], parts["test"][0]]
+    assert parts["train"] == [parts["test"][2], parts["test"][0], parts["test"][1]]

@@ -60,6 +60,15 @@ def test_one_declaration_stands_for_a_training_in_every_place(tmp_path: Path) ->
     assert [t.served for t in trainings] == [("heads",), ("heads", "prior"), ("heads",)]
 
 
+def test_folds_stand_for_a_data_set_each_with_files_of_its_own(tmp_path: Path) -> None:
+    plan = load_plan(written(tmp_path, dataset=[{**DATASET, "folds": 3}]))
+    assert [(d.name, d.key) for d in plan.dataset] == [
+        ("shops", "shops-fold1"),
+        ("shops", "shops-fold2"),
+        ("shops", "shops-fold3"),
+    ]
+
+
 def test_another_architecture_takes_nothing_over_from_the_old_one() -> None:
     old = {"bottom": {"architecture": "mmoe", "experts": 4}}
     assert changed(old, {"bottom": {"architecture": "wide"}}) == {"bottom": {"architecture": "wide"}}

@@ -48,6 +48,7 @@ def test_only_test_rows_are_judged_and_the_median_comes_from_training_rows() -> 
     test, train = Place("test", "acme", "days"), Place("train", "acme", "days")
     labels = {test: np.array([1.0, 3.0], np.float32), train: np.array([2.0, 2.0], np.float32)}
     found = {test: np.array([1.0, 3.0], np.float32), Place("validation", "acme", "days"): np.zeros(1)}
-    cell = judge({"days": spec}, [found], labels)
+    cell: dict = {}
+    judge({"days": spec}, [found], labels, into=cell)
     assert list(cell) == [("acme", "days")]
     assert cell["acme", "days"]["accuracy (above median)"] == [1.0]
