@@ -150,9 +150,9 @@ def task_row(kind: str) -> list[str]:
 
 
 def further_measures(kind: str) -> str:
-    logits = torch.zeros(10, 2) if kind == "retrieval" else LOGITS
-    measures = evaluation._MORE.get(kind, evaluation._nothing)(A_TASK[kind], logits, LABELS)
-    return ", ".join(measures) or "-"
+    logits = LOGITS.expand(-1, 2) if kind in {"retrieval", "multiclass", "multilabel"} else LOGITS
+    labels = LABELS.unsqueeze(-1).expand(-1, 2) if kind == "multilabel" else LABELS
+    return ", ".join(evaluation.further(A_TASK[kind], logits, labels)) or "-"
 
 
 @pytest.mark.parametrize("kind", A_TASK)
