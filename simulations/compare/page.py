@@ -110,12 +110,15 @@ def _points(line: Line) -> str:
 
 
 def _asked(claim: Claim, measure: str, line: Line) -> str:
+    said = []
     if measure in claim.points:
         met = line.gain is not None and 100 * line.gain >= claim.points[measure]
-        return f"{claim.points[measure]:+g} points, {'met' if met else 'not met'}"
-    level, error = claim.levels[measure], measure.startswith("MSE")
-    met = line.value <= level if error else line.value >= level
-    return f"{'at most' if error else 'at least'} {level:g}, {'met' if met else 'not met'}"
+        said.append(f"{claim.points[measure]:+g} points, {'met' if met else 'not met'}")
+    if measure in claim.levels:
+        level, error = claim.levels[measure], measure.startswith("MSE")
+        met = line.value <= level if error else line.value >= level
+        said.append(f"{'at most' if error else 'at least'} {level:g}, {'met' if met else 'not met'}")
+    return "; ".join(said)
 
 
 def _tuned(plan: Plan, found: Results) -> Iterator[str]:
