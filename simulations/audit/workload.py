@@ -3,7 +3,7 @@
 Notation: B rows, U units, T tasks, G clip groups, N coordinates that are reserved for canaries.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -110,6 +110,15 @@ class Laboratory(nn.Module):
     def learns_in_rounds(self, task: str) -> bool:
         """All of them do."""
         return task in self.heads
+
+    @property
+    def encoder(self) -> "Laboratory":
+        """Return what says that no feature is hidden at random while training."""
+        return self
+
+    def with_hidden(self, batch: Batch, uniform: Callable[[Tensor], Tensor]) -> Batch:
+        """Return the batch as it is."""
+        return batch
 
     def head(self, task: str) -> "Laboratory":
         """Return what says that no own part of a head waits, untrained, for the end of the training."""
