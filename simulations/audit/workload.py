@@ -105,7 +105,18 @@ class Laboratory(nn.Module):
 
     def forward(self, batch: Batch, tasks: Iterable[str] | None = None) -> dict[str, Tensor]:
         """Return the logits of `tasks`."""
-        return {task: self._logit(batch, task) for task in (self.heads if tasks is None else tasks)}
+        return self.logits(self.represent(batch), self.heads if tasks is None else tasks)
+
+    def represent(self, batch: Batch) -> dict[str, Tensor]:
+        """Return every task's logits, which are all that there is."""
+        return {task: self._logit(batch, task) for task in self.heads}
+
+    def logits(self, representations: Mapping[str, Tensor], tasks: Iterable[str]) -> dict[str, Tensor]:
+        """Return those of `tasks`."""
+        return {task: representations[task] for task in tasks}
+
+    def domain_losses(self, representations: Mapping[str, Tensor], tasks: Iterable[str]) -> None:
+        """Return what says that nobody is to be recognised."""
 
     def learns_in_rounds(self, task: str) -> bool:
         """All of them do."""

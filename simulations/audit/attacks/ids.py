@@ -8,8 +8,6 @@ Source: Melis et al. (2019), "Exploiting Unintended Feature Leakage in Collabora
 of an embedding is zero but for the words of the batch.
 """
 
-from statistics import fmean
-
 import torch
 from torch import Tensor
 
@@ -29,12 +27,11 @@ def attack(
         for seen in rounds(size, epsilon=epsilon, seed=seed, progress=progress)
     ]
     return (
-        Outcome(
+        Outcome.mean(
+            found,
             name="what the shop sells",
             attacked="From one update of a merchant, which categories of the public list it sells.",
             metric="AUC",
-            plain=fmean(plain for plain, _ in found),
-            private=fmean(private for _, private in found),
             chance=0.5,
             worst=1.0,
             epsilon=epsilon,

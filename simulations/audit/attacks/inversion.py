@@ -13,7 +13,6 @@ Notation: N shoppers, F features, H neurons of the first layer.
 """
 
 from dataclasses import dataclass
-from statistics import fmean
 from typing import Any
 
 import torch
@@ -81,13 +80,12 @@ def attack(
             ]
         )
     return (
-        Outcome(
+        Outcome.mean(
+            errors,
             name="what a shopper bought",
             attacked=f"From one step of a merchant with {size.shoppers} shoppers, the numbers of each "
             "purchase: its value, its days, its distance.",
             metric="error, guess = 1",
-            plain=fmean(plain for plain, _ in errors),
-            private=fmean(with_noise for _, with_noise in errors),
             chance=1.0,
             worst=0.0,
             epsilon=epsilon,

@@ -13,8 +13,6 @@ Source: Zhao, Mopuri, Bilen (2020), "iDLG: Improved Deep Leakage from Gradients"
 Notation: N shoppers, P shared parameters.
 """
 
-from statistics import fmean
-
 import torch
 from torch import Tensor
 
@@ -41,13 +39,12 @@ def attack(
         for seen in rounds(size, epsilon=epsilon, seed=seed, progress=progress)
     ]
     return (
-        Outcome(
+        Outcome.mean(
+            found,
             name="who was unhappy",
             attacked="From one update of a merchant, which of its shoppers, whose purchases are known, wrote "
             "a bad review.",
             metric="AUC",
-            plain=fmean(plain for plain, _ in found),
-            private=fmean(private for _, private in found),
             chance=0.5,
             worst=1.0,
             epsilon=epsilon,

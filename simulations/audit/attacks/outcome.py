@@ -1,8 +1,9 @@
 """What an attack found, beside what guessing finds."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from statistics import fmean
+from typing import Any, Protocol, Self
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +32,17 @@ class Outcome:
     worst: float
     epsilon: float
     source: str
+
+    @classmethod
+    def mean(cls, pairs: Sequence[Sequence[float]], **others: Any) -> Self:
+        """Return the outcome of an attack on several merchants: the mean of their figures.
+
+        Args:
+            pairs: A figure without privacy and one with it, of each merchant.
+            others: All attributes but these two.
+        """
+        plain, private = zip(*pairs, strict=True)
+        return cls(plain=fmean(plain), private=fmean(private), **others)
 
     def success(self, value: float) -> float:
         """Return how far `value` is from guessing (0) to being always right (1); below 0 it is worse."""

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from simulations.audit.certify import against, hunted
-from simulations.audit.mutants import MUTANTS
+from simulations.audit.mutants import MUTANTS, accounting, clipping, noise, sampling
 from simulations.audit.reference import reference
 from simulations.benchmarks.audit import false_alarms
 
@@ -19,6 +19,11 @@ def test_the_honest_mechanism_is_not():
 
 def test_there_are_at_least_the_fourteen_that_were_asked_for():
     assert len(MUTANTS) >= 14
+
+
+def test_no_two_mutants_have_one_name():
+    parts = (noise, clipping, sampling, accounting)
+    assert len(MUTANTS) == sum(len(part.MUTANTS) for part in parts)
 
 
 @pytest.mark.slow

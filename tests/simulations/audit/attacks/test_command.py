@@ -30,6 +30,12 @@ def test_success_runs_from_guessing_to_being_always_right_whichever_way_the_figu
     assert ERROR.success(ERROR.private) == pytest.approx(-0.3)
 
 
+def test_the_outcome_of_several_merchants_is_the_mean_of_their_figures():
+    kept = {name: getattr(FOUND, name) for name in vars(FOUND) if name not in ("plain", "private")}
+    found = Outcome.mean([(1.0, 0.4), (0.8, 0.6)], **kept)
+    assert (found.plain, found.private, found.name) == (0.9, 0.5, FOUND.name)
+
+
 def test_the_picture_has_a_bar_without_and_one_with_privacy_for_every_attack():
     (axes,) = bars([FOUND, ERROR]).axes
     assert [round(bar.get_width()) for bar in axes.patches] == [80, 90, 0, -10]
