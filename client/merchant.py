@@ -123,11 +123,12 @@ class Merchant:
             raise Refused(Refusal.BUSY, "another round is at work")
         try:
             self._check(instruction, arrays, "train", self._precision)
+            last = self._stored(instruction)
+            own = last.round if last is not None else 0
+            if instruction.answered <= own < instruction.round:
+                return self._trained(instruction, arrays, last)
             self._rounds.check(instruction)
-            last = self._last_round(instruction)
-            if last is not None and last.round == instruction.round:
-                return _repeated(last, instruction)
-            return self._trained(instruction, arrays, last)
+            return self._repeated(instruction, last)
         finally:
             self._lock.release()
 
@@ -211,20 +212,21 @@ class Merchant:
         if digest(arrays) != instruction.digest:
             raise Refused(Refusal.ARRAYS, "the arrays are not those that the instruction names")
 
-    def _last_round(self, instruction: Instruction) -> RoundState | None:
-        """Return the last round of this training, or None; refuse a round that does not follow from it."""
-        last = self._stored(instruction)
+    def _repeated(self, instruction: Instruction, last: RoundState | None) -> Answer:
+        """Return the answer that was given to this round; refuse one that does not follow from the last."""
         own = last.round if last is not None else 0
         if instruction.round < own:
             raise Refused(Refusal.ROUND, f"round {instruction.round} lies behind round {own}")
-        if instruction.answered > own:
+        if instruction.answered > own or last is None:
             raise Refused(
                 Refusal.ROUND,
                 f"the coordinator holds an answer of {self.config.name} for round {instruction.answered}, "
                 f"{self.config.state} knows of none after round {own}: it is an older copy, or somebody "
                 "answers in this merchant's name",
             )
-        return last
+        if last.digest != instruction.digest:
+            raise Refused(Refusal.CONFLICT, f"round {last.round} was already answered for other arrays")
+        return Answer({name: tensor.numpy() for name, tensor in last.reply.items()}, last.ledger)
 
     def _stored(self, instruction: Instruction) -> RoundState | None:
         return load_round(self.config.state, instruction.fingerprint, instruction.lineage)
@@ -297,12 +299,6 @@ class Merchant:
             name = f"{self._seed}/{self.config.name}/{purpose}/{number}"
             generator.manual_seed(int.from_bytes(hashlib.sha256(name.encode()).digest()[:7], "big"))
         return generator
-
-
-def _repeated(last: RoundState, instruction: Instruction) -> Answer:
-    if last.digest != instruction.digest:
-        raise Refused(Refusal.CONFLICT, f"round {last.round} was already answered for other arrays")
-    return Answer({name: tensor.numpy() for name, tensor in last.reply.items()}, last.ledger)
 
 
 def _not_finite(tensors: Mapping[str, Tensor]) -> str | None:

@@ -36,7 +36,7 @@ class Rounds(Protocol):
     """How a merchant's rounds go."""
 
     def check(self, instruction: Instruction) -> None:
-        """Refuse an instruction that the ledger speaks against.
+        """Refuse an instruction that the ledger speaks against; `train` does so too.
 
         Raises:
             Refused: The coordinator knows more of the ledger than the ledger itself, or the merchant does not
@@ -50,7 +50,7 @@ class Rounds(Protocol):
         """Train one round in place.
 
         Raises:
-            Refused: The budget is spent.
+            Refused: As in `check`, or the budget is spent; nothing was trained.
         """
 
 

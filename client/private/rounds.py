@@ -72,32 +72,32 @@ class PrivateRounds:
         Raises:
             Refused: See above.
         """
-        if self._config.role == "receive":
-            raise Refused(Refusal.RECIPIENT, "this merchant only receives; it releases nothing")
-        if not instruction.ledger:
-            return
+        self._refuse_to_release()
         with self._ledger(instruction) as ledger:
-            if not ledger.holds(instruction.ledger):
-                reason = (
-                    "the coordinator holds a ledger head that this ledger does not contain; it is an old copy"
-                )
-                raise Refused(Refusal.LEDGER, reason)
+            _refuse_older(ledger, instruction)
 
     def train(self, model: MultiTaskModel, instruction: Instruction) -> Trained:
         """Charge the round, then train it in place.
 
+        The ledger is opened once, for a moment: another federation of the shop may share it.
+
         Raises:
-            Refused: The budget is spent; nothing was trained.
+            Refused: As in `check`, or the budget is spent; nothing was trained.
             UnaccountedRelease: The ledger cannot be written; the same holds.
         """
+        self._refuse_to_release()
         rows = self._rows_for(instruction)
         head = self._charge(instruction, "round")
         noise = self._noise(f"noise/{instruction.lineage}", instruction.round)
         told = train_private(model, rows, self._federation, self._plan, noise)
         return Trained(head, {} if told is None else {TELEMETRY: told.numpy()})
 
+    def _refuse_to_release(self) -> None:
+        if self._config.role == "receive":
+            raise Refused(Refusal.RECIPIENT, "this merchant only receives; it releases nothing")
+
     def _charge(self, instruction: Instruction, what: Literal["statistics", "round"]) -> str:
-        """Write a charge and return the ledger's head."""
+        """Write a charge, unless the ledger is an older copy, and return the ledger's head."""
         events = self._plan.round_events() if what == "round" else self._plan.statistics_events()
         charge = Charge(
             fingerprint=instruction.fingerprint,
@@ -110,6 +110,7 @@ class PrivateRounds:
         )
         try:
             with self._ledger(instruction) as ledger:
+                _refuse_older(ledger, instruction)
                 ledger.charge(charge, self._limits)
                 return ledger.head
         except BudgetExhausted as error:
@@ -168,3 +169,9 @@ class PrivateRounds:
                 f"{least} or more. Declare a smaller tier in merchant.tier, or only receive: "
                 'merchant.role = "receive".'
             )
+
+
+def _refuse_older(ledger: Ledger, instruction: Instruction) -> None:
+    if not ledger.holds(instruction.ledger):
+        reason = "the coordinator holds a ledger head that this ledger does not contain; it is an old copy"
+        raise Refused(Refusal.LEDGER, reason)

@@ -13,7 +13,7 @@ from client.state import load_round
 from shared_model.errors import ConfigError, DataError, Refused
 from shared_model.model import initial_shared
 from shared_model.privacy.accounting import epsilon
-from shared_model.privacy.ledger import read_charges
+from shared_model.privacy.ledger import Ledger, read_charges
 from shared_model.privacy.plan import plan_of
 from shared_model.protocol import TELEMETRY, Answer, Refusal
 from tests.client import shops
@@ -256,6 +256,30 @@ def test_the_size_is_asked_before_the_first_release_and_not_again(tmp_path: Path
     train(mine)
     shops.examples(20).write_parquet(tmp_path / "examples.parquet")  # 10 shoppers are left
     assert train(again(mine), round=2).ledger
+
+
+# --- the ledger ---------------------------------------------------------------------------------------
+
+
+def test_a_round_opens_the_ledger_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine = merchant(tmp_path)
+    head = train(mine, round=1).ledger
+    opened: list[Path] = []
+
+    def noted(path: Path, *, durable: bool) -> Ledger:
+        opened.append(path)
+        return Ledger(path, durable=durable)
+
+    monkeypatch.setattr("client.private.rounds.Ledger", noted)
+    train(mine, round=2, answered=1, ledger=head)
+    assert len(opened) == 1
+
+
+def test_a_new_round_whose_ledger_is_an_older_copy_is_neither_charged_nor_trained(tmp_path: Path) -> None:
+    mine = merchant(tmp_path)
+    train(mine, round=1)
+    assert refused(mine, round=2, answered=1, ledger="f" * 64) is Refusal.LEDGER
+    assert charged(mine) == [("round", shops.LINEAGE, 1)]
 
 
 # --- crowds under one key -----------------------------------------------------------------------------
