@@ -6,6 +6,7 @@ lets one odd reply fail the whole run.
 
 import logging
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord
@@ -167,6 +168,8 @@ class FederatedStrategy(Strategy):
             self._note("reply_missing", round=number, merchant=name)
         metrics = MetricRecord({"asked": len(opened.members), "accepted": len(opened.accepted)})
         if len(opened.accepted) < needed(self._federation.federation.quorum, len(opened.members)):
+            # What was answered was released, though it is not used: whoever answers again must know of it.
+            self.progress = replace(self.progress, ledgers={**self.progress.ledgers, **opened.ledgers})
             return None, metrics
         self.progress = self._advanced(opened)
         return self.arrays, metrics

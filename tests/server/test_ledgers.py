@@ -50,6 +50,13 @@ def test_the_heads_survive_a_restart_of_the_coordinator(tmp_path):
     assert checkpoint.latest(tmp_path).progress.ledgers == {"alba": SECOND}
 
 
+def test_the_head_of_an_answer_to_an_attempt_that_missed_its_quorum_is_shown_in_the_next(tmp_path):
+    act, seen = charges([FIRST, FIRST])
+    with pytest.raises(QuorumNotReached):
+        run(tmp_path, {"alba": act, "bruno": spent}, make_federation(privacy={}, quorum=1.0, attempts=2))
+    assert seen == ["", FIRST]
+
+
 def test_the_head_of_a_refused_reply_is_not_kept(tmp_path):
     behaviours = {"alba": moves(1.0, ledger=FIRST), "bruno": moves(1.0, ledger=SECOND, round=7)}
     run(tmp_path, behaviours, make_federation(privacy={}))

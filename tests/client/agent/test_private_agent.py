@@ -162,6 +162,26 @@ def test_a_ledger_that_was_restored_too_is_refused_by_the_next_instruction(tmp_p
     assert charged(folder) == [1]
 
 
+def test_a_restored_merchant_answers_the_very_next_old_question_once_and_no_other(tmp_path: Path) -> None:
+    folder = tmp_path / "shop"
+    with opened(folder) as asked:
+        coordinator = Coordinator(asked)
+        coordinator.ask(1)
+        backups = {part: copied(folder, part) for part in ("state", "ledger")}
+        coordinator.ask(2)
+        coordinator.ask(3)
+    for part, backup in backups.items():
+        restored(folder, part, backup)
+    with opened(folder) as asked:
+        replayed(asked, coordinator.sent[1], coordinator.arrays)
+        assert code(asked, coordinator.sent[2], coordinator.arrays) is Refusal.LEDGER
+        coordinator.desk = asked
+        with pytest.raises(Refused) as caught:
+            coordinator.ask(4)
+    assert caught.value.code == Refusal.LEDGER
+    assert charged(folder) == [1, 2]
+
+
 def test_an_answer_that_could_not_be_stored_is_charged_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
