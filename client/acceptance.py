@@ -18,7 +18,8 @@ from shared_model.model import MultiTaskModel
 
 from . import floors
 from .data.dataset import Dataset
-from .evaluation import labels_of, logits_of
+from .evaluation import labels_of, logits_of, some_at_a_time
+from .measures.ranking import clustered_error
 
 Choice = Literal["federated", "alone", "floor"]
 STANDARD_ERRORS = 2.0
@@ -60,11 +61,14 @@ def accept(
         policy: `always` serves the federated model (for retrieval the floor) without looking.
     """
     spec, rows = dataset.tasks[task], dataset.rows("validation", task=task)
-    incumbent, challenger = _contestants(task, dataset, federated, alone, rows)
-    better = _advantage(spec, incumbent, challenger, labels_of(dataset, task, rows))
+    better, finite = torch.zeros(0, dtype=torch.float64), True
+    for part in some_at_a_time(rows, len(dataset.catalogues.get(task, ()))):
+        incumbent, challenger = _contestants(task, dataset, federated, alone, part)
+        advantage = _advantage(spec, incumbent, challenger, labels_of(dataset, task, part))
+        better, finite = torch.cat([better, advantage]), finite and bool(challenger.isfinite().all())
     mean = float(better.mean()) if len(better) else float("nan")
-    error = _standard_error(better, torch.as_tensor(dataset.unit[rows.numpy()]))
-    broken = not bool((better < float("inf")).all()) and bool(challenger.isfinite().all())
+    error = clustered_error(better, torch.as_tensor(dataset.unit[rows.numpy()]))
+    broken = not bool((better < float("inf")).all()) and finite
     changed = policy == "validation" and (broken or mean > STANDARD_ERRORS * error)
     if isinstance(spec, schema.Retrieval):
         changed = changed and len(rows) >= LEAST_ROWS_AGAINST_FLOOR
@@ -89,15 +93,3 @@ def _advantage(spec: schema.Task, incumbent: Tensor, challenger: Tensor, labels:
         return torch.zeros(0, dtype=torch.float64)
     difference = measure.row_score(spec, incumbent, labels) - measure.row_score(spec, challenger, labels)
     return (-difference if measure.higher_is_better else difference).double()
-
-
-def _standard_error(better: Tensor, owners: Tensor) -> float:
-    """Of the mean of `better`, shape (B,), over draws of whole owners, shape (B,).
-
-    Source: Liang and Zeger (1986), the sandwich for a mean; sd / sqrt(B) where every owner has one row.
-    """
-    names, position = owners.unique(return_inverse=True)  # type: ignore[no-untyped-call]
-    if len(names) < 2:
-        return float("nan")
-    surplus = torch.zeros(len(names), dtype=better.dtype).index_add(0, position, better - better.mean())
-    return float((surplus.square().sum() * len(names) / (len(names) - 1)).sqrt() / len(better))

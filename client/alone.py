@@ -41,10 +41,15 @@ def linear_model(
 
 def untrained_linear_model(federation: schema.Federation, dataset: Dataset) -> MultiTaskModel:
     """Return the same model before fitting: it predicts every task's public constant."""
-    wide = replace(federation, bottom=schema.Wide(architecture="wide"))
+    tasks = {name: _without_tower(task) for name, task in federation.tasks.items()}
+    wide = replace(federation, bottom=schema.Wide(architecture="wide"), tasks=tasks)
     return build(
         wide,
         generator=torch.Generator(),
-        own_tasks={t: dataset.tasks[t] for t in dataset.own_tasks},
+        own_tasks={t: _without_tower(dataset.tasks[t]) for t in dataset.own_tasks},
         catalogues={task: len(items) for task, items in dataset.catalogues.items()},
     )
+
+
+def _without_tower(task: schema.Task) -> schema.Task:
+    return replace(task, content=()) if isinstance(task, schema.Retrieval) else task

@@ -8,9 +8,14 @@ from torch import Tensor
 from shared_model import schema
 from shared_model.heads import measure_of, predicted, rank_of
 from shared_model.model import MultiTaskModel
+from shared_model.retrieval import CELLS, RetrievalHead
 
+from .data.dataset import Dataset
 from .data.examples import Examples, Split
-from .measures import amounts, classification
+from .measures import amounts, classification, ranking
+
+Predict = Callable[[Tensor], Tensor]
+"""From row numbers, (B,), to logits, (B, O)."""
 
 _CHUNK = 8192
 
@@ -20,8 +25,50 @@ def logits_of(
     model: MultiTaskModel, dataset: Examples, task: str, rows: Tensor, *, own: bool = True
 ) -> Tensor:
     """Return the logits of one task for `rows`, shape (B, O); without `own`, those of the prior alone."""
-    chunks = [model(dataset.batch(c, [task]), [task], own=own)[task] for c in torch.split(rows, _CHUNK)]
+    predict = predictor(model, dataset, task, own=own)
+    chunks = [predict(chunk) for chunk in torch.split(rows, _CHUNK)]
     return torch.cat(chunks) if chunks else torch.zeros(0, 1)
+
+
+def predictor(model: MultiTaskModel, dataset: Examples, task: str, *, own: bool = True) -> Predict:
+    """Return a function from rows to logits; the items of a catalogue are encoded once for all calls."""
+    head = model.head(task)
+    if not isinstance(head, RetrievalHead):
+        return lambda rows: model(dataset.batch(rows, [task]), [task], own=own)[task]
+    with torch.no_grad():
+        vectors = model.items(task, dataset.batch(torch.zeros(0, dtype=torch.long), [task]))
+
+    def scores(rows: Tensor) -> Tensor:
+        z = model.represent(dataset.batch(rows, [task]), [task])[task]
+        found: Tensor = head(z, own=own, prior=head.matched(z, vectors))
+        return found
+
+    return scores
+
+
+@torch.no_grad()
+def first_scores(dataset: Examples, task: str, rows: Tensor, predict: Predict, *, outputs: int = 1) -> Tensor:
+    """Return the per-row scores of the task's first measure, shape (B,).
+
+    Args:
+        dataset: The rows' data.
+        task: Its name.
+        rows: Row numbers, all with a label.
+        predict: From rows to logits.
+        outputs: O; only about `CELLS` logits exist at a time.
+    """
+    spec = dataset.tasks[task]
+    measure = measure_of(spec)
+    parts = [
+        measure.row_score(spec, predict(part), labels_of(dataset, task, part))
+        for part in some_at_a_time(rows, outputs)
+    ]
+    return torch.cat(parts) if parts else torch.zeros(0)
+
+
+def some_at_a_time(rows: Tensor, outputs: int) -> tuple[Tensor, ...]:
+    """Return the rows in parts of which each has about `CELLS` logits at most."""
+    return torch.split(rows, max(1, min(_CHUNK, CELLS // max(1, outputs))))
 
 
 def labels_of(dataset: Examples, task: str, rows: Tensor) -> Tensor:
@@ -37,7 +84,7 @@ def score(task: schema.Task, row_scores: Tensor) -> float:
 
 def evaluate(
     model: MultiTaskModel,
-    dataset: Examples,
+    dataset: Dataset,
     split: Split,
     *,
     tasks: Iterable[str] | None = None,
@@ -58,6 +105,9 @@ def evaluate(
         if not len(rows):
             continue
         spec = dataset.tasks[name]
+        if isinstance(spec, schema.Retrieval):
+            measures[name] = ranking.measured(dataset, name, rows, predictor(model, dataset, name, own=own))
+            continue
         logits, labels = logits_of(model, dataset, name, rows, own=own), labels_of(dataset, name, rows)
         first = measure_of(spec)
         measures[name] = {
@@ -103,7 +153,8 @@ def _count(spec: schema.Task, logits: Tensor, labels: Tensor) -> dict[str, float
 
 
 def _retrieval(spec: schema.Task, logits: Tensor, labels: Tensor) -> dict[str, float]:
-    return {"MRR": float((1 / rank_of(logits, labels)).double().mean())}
+    found = ranking.ranking(rank_of(logits, labels))
+    return {name: value for name, value in found.items() if name != ranking.FIRST}
 
 
 _MORE: dict[str, Callable[[schema.Task, Tensor, Tensor], dict[str, float]]] = {

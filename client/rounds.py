@@ -70,7 +70,11 @@ class PlainRounds:
     def train(self, model: MultiTaskModel, instruction: Instruction) -> Trained:
         """Train without privacy (`client.training.train_plain`)."""
         train_plain(
-            model, self._dataset, self._federation, self._stream(instruction.lineage, instruction.round)
+            model,
+            self._dataset,
+            self._federation,
+            self._stream(instruction.lineage, instruction.round),
+            public=f"{instruction.lineage}/{instruction.round}",
         )
         return Trained("", {})
 

@@ -15,6 +15,7 @@ from shared_model import schema
 from shared_model.heads import row_losses
 from shared_model.model import MultiTaskModel
 
+from . import item_tables
 from .data.examples import Examples
 
 _CHUNK = 8192
@@ -51,9 +52,11 @@ def fit(
     spec, head = dataset.tasks[task], model.head(task)
     rows = dataset.rows("train", task=task) if rows is None else rows
     solution = torch.zeros(head.own.weight.shape[0], head.own.weight.shape[1] + 1, dtype=torch.float64)
-    if len(rows):
+    strength = spec.residual_penalty if penalty is None else penalty
+    if len(rows) and isinstance(spec, schema.Retrieval):
+        solution = item_tables.solve(model, dataset, task, rows, spec, strength)
+    elif len(rows):
         z, offset, labels = _problem(model, dataset, task, rows)
-        strength = spec.residual_penalty if penalty is None else penalty
         solve = _ridge if isinstance(spec, schema.Regression) else _newton_like
         solution = solve(spec, z, offset, labels, strength)
     solution = solution.to(head.own.weight.dtype)
@@ -72,10 +75,7 @@ def put(model: MultiTaskModel, task: str, head: ServingHead) -> None:
 def _problem(
     model: MultiTaskModel, dataset: Examples, task: str, rows: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Inputs with a column of ones (B, D + 1), offset and labels of the rows, in float64.
-
-    The offset has shape (B, O), or (1, O) where there is no prior: a catalogue has many outputs.
-    """
+    """Inputs with a column of ones (B, D + 1), offset and labels of the rows, in float64."""
     parts: list[tuple[Tensor, Tensor, Tensor]] = []
     head = model.head(task)
     for chunk in torch.split(rows, _CHUNK):
@@ -83,10 +83,10 @@ def _problem(
         representations = model.represent(batch, [task])
         z = representations[task]
         prior = model.priors(representations, [task]).get(task)
-        offset = head.start + (head(z[:1], own=False) if prior is None else prior)
+        offset = head.start + (head(z, own=False) if prior is None else prior)
         parts.append((torch.cat([z, torch.ones(len(chunk), 1)], -1), offset, batch.labels[task]))
     z, offset, labels = (torch.cat(part).double() for part in zip(*parts, strict=True))
-    return z, offset if head.uses_prior else offset[:1], labels
+    return z, offset, labels
 
 
 def _ridge(spec: schema.Task, z: Tensor, offset: Tensor, labels: Tensor, penalty: float) -> Tensor:
@@ -112,8 +112,7 @@ def _newton_like(spec: schema.Task, z: Tensor, offset: Tensor, labels: Tensor, p
         value.backward()  # type: ignore[no-untyped-call]
         for first in range(0, len(z), _CHUNK):
             here = slice(first, first + _CHUNK)
-            known = offset[here] if len(offset) > 1 else offset
-            part = row_losses(spec, known + z[here] @ solution.T, labels[here]).value.sum() / len(z)
+            part = row_losses(spec, offset[here] + z[here] @ solution.T, labels[here]).value.sum() / len(z)
             part.backward()  # type: ignore[no-untyped-call]
             value = value + part
         return value.detach()

@@ -19,12 +19,18 @@ from shared_model.model import MultiTaskModel
 from shared_model.parameters import take
 from shared_model.schema import Federation, LocalTraining, MetaLearning
 
+from .contests import with_contests
 from .data.examples import Examples
 from .meta import SHARE, adapted, halved
 
 
 def train_plain(
-    model: MultiTaskModel, dataset: Examples, federation: Federation, generator: torch.Generator
+    model: MultiTaskModel,
+    dataset: Examples,
+    federation: Federation,
+    generator: torch.Generator,
+    *,
+    public: str = "",
 ) -> None:
     """Take K optimiser steps on the merchant's training rows, without privacy.
 
@@ -39,6 +45,7 @@ def train_plain(
         dataset: The merchant's rows.
         federation: Steps, batch, optimiser, FedProx term.
         generator: Draws the rows, and which of their vectors are hidden.
+        public: Name of the round, from which the negatives of large catalogues are drawn (`contests.py`).
 
     Source: McMahan et al. (2017), algorithm 1 (ClientUpdate); Li et al. (2020), eq. 2 for the proximal term.
     """
@@ -55,11 +62,12 @@ def train_plain(
     )
     anchor = take(model, model.shared_parameters()) if federation.local.proximal else {}
     terms = federation.federation
-    uniform = partial(Tensor.uniform_, generator=generator)
+    uniform, looks = partial(Tensor.uniform_, generator=generator), itertools.count()
 
     def loss(rows: Tensor, share: float) -> Tensor:
         divisors = dict.fromkeys(kinds, share * terms.expected_batch)
         batch = model.encoder.with_hidden(dataset.batch(rows, tasks), uniform)
+        batch = with_contests(model, batch, dataset.tasks, f"{public}/{next(looks)}")
         return multitask_loss(model, dataset, batch, tasks, divisors)
 
     drawn = batches(dataset, kinds, None if terms.full_batch else terms.expected_batch, generator)
@@ -104,7 +112,7 @@ def multitask_loss(
     round all divisors are alike.
     """
     representations = model.represent(batch, tasks)
-    logits = model.logits(representations, tasks, own=own)
+    logits = model.logits(representations, batch, tasks, own=own)
     per_task = (
         dataset.tasks[t].weight
         / divisors[dataset.rows_of[t]]
@@ -130,7 +138,7 @@ def trained_parameters(model: MultiTaskModel, tasks: list[str], local: LocalTrai
 
     No residual is among them, unless the contract says so.
     """
-    residuals = tuple(f"heads.{t}.own." for t in tasks if model.head(t).uses_prior)
+    residuals = tuple(f"heads.{t}.own." for t in tasks if model.head(t).is_residual)
     skipped = () if local.train_residuals else residuals
     return [
         n

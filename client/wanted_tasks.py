@@ -87,6 +87,7 @@ def _own(file: Path, name: str, table: Mapping[str, Any], federation: Federation
     described = {key: value for key, value in table.items() if key != "name"}
     task = _parse_task(_OwnTask, {"task": {**described, "head": "local"}}, name, file).task
     schema.check_task(name, task, file=file, table="task")
+    schema.check_content(name, task, federation, file=file, table="task")
     return task
 
 

@@ -4,8 +4,9 @@ Notation: B rows, N numeric features, L values of a bag or sequence, D width. Ev
 leading merchant axis; only trailing axes are named here.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,18 @@ from . import schema
 from .layers import Embedding, Linear, side_by_side
 from .sequences import ENCODERS
 from .sequences.mean import mean_of_present
+
+
+class Contest(NamedTuple):
+    """Against which items the chosen ones stand in a training step.
+
+    Attributes:
+        chosen: Positions in the catalogue of what the rows chose, int64, (..., B); 0 where there is no label.
+        drawn: Positions of the items of a sampled softmax, the same for all rows, int64, (S,); None for all.
+    """
+
+    chosen: Tensor
+    drawn: Tensor | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,12 +42,18 @@ class Batch:
         labels: Per task. Binary, regression, count: shape (..., B), NaN where there is no label; regression
             in scaled units. Multiclass and retrieval: class or item index as float, NaN where there is none.
             Multilabel: shape (..., B, labels), NaN in the whole row where there is none.
+        items: Per retrieval task with content: the items of the catalogue, encoded like rows, with the
+            features of its content alone.
+        contests: Per retrieval task, in training steps only; the label of such a task is then 0, which is
+            the place of the chosen item in its contest.
     """
 
     numeric: Tensor
     ids: Mapping[str, Tensor] = field(default_factory=dict)
     vectors: Mapping[str, Tensor] = field(default_factory=dict)
     labels: Mapping[str, Tensor] = field(default_factory=dict)
+    items: Mapping[str, "Batch"] = field(default_factory=dict)
+    contests: Mapping[str, Contest] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return self.numeric.shape[-2]
@@ -47,6 +66,15 @@ class Batch:
             ids={name: t.to(device) for name, t in self.ids.items()},
             vectors={name: t.to(device, dtype) for name, t in self.vectors.items()},
             labels={name: t.to(device, dtype) for name, t in self.labels.items()},
+            items={task: items.to(device, dtype) for task, items in self.items.items()},
+        )
+
+    def select(self, rows: Tensor) -> "Batch":
+        """Return the features of some rows, (B,), in their order, without labels."""
+        return Batch(
+            numeric=self.numeric.index_select(-2, rows),
+            ids={name: t.index_select(0, rows).long() for name, t in self.ids.items()},
+            vectors={name: t.index_select(0, rows) for name, t in self.vectors.items()},
         )
 
 
@@ -77,7 +105,7 @@ class FeatureEncoder(nn.Module):
 
     def __init__(self, features: Mapping[str, schema.Feature], *, generator: torch.Generator) -> None:
         super().__init__()
-        self._numeric = tuple(f for f in features.values() if isinstance(f, schema.Numeric))
+        self._numeric = {n: f for n, f in features.items() if isinstance(f, schema.Numeric)}
         self._categorical = tuple(n for n, f in features.items() if isinstance(f, schema.Categorical))
         self._bags = tuple(n for n, f in features.items() if isinstance(f, schema.Multi | schema.Text))
         self._vectors = tuple(n for n, f in features.items() if isinstance(f, schema.Vector))
@@ -106,14 +134,22 @@ class FeatureEncoder(nn.Module):
             if isinstance(f, schema.Sequence)
         }
         self.sequences = nn.ModuleDict({n: e for n, e in encoders.items() if isinstance(e, nn.Module)})
-        self.dense_width = sum(f.width for f in self._numeric)
-        self.embedded_width = sum(width[n] for n in (*self._categorical, *self._bags, *self._vectors)) + sum(
-            encoder.width for encoder in encoders.values()
-        )
+        self._widths = width | {n: encoder.width for n, encoder in encoders.items()}
+        self.dense_width = sum(f.width for f in self._numeric.values())
+        self.embedded_width = sum(self._widths.values()) - self.dense_width
 
     def forward(self, batch: Batch) -> Encoded:
         """Return the dense and the embedded part of `batch`."""
-        return Encoded(dense=self._dense(batch), embedded=self._embedded(batch))
+        return Encoded(dense=self._dense(batch, self._numeric), embedded=self._embedded(batch, self._widths))
+
+    def described(self, batch: Batch, names: Collection[str]) -> Tensor:
+        """Return what some features alone make of a batch that has no others, shape (..., B, width)."""
+        numeric = {n: f for n, f in self._numeric.items() if n in names}
+        return torch.cat([self._dense(batch, numeric), self._embedded(batch, names)], -1)
+
+    def described_width(self, names: Collection[str]) -> int:
+        """Return the width of what `described` returns."""
+        return sum(self._widths[name] for name in names)
 
     def with_hidden(self, batch: Batch, uniform: Callable[[Tensor], Tensor]) -> Batch:
         """Return the batch as a training step sees it: some rows without some of their vectors.
@@ -134,13 +170,13 @@ class FeatureEncoder(nn.Module):
             vectors[name] = vectors[name] * kept
         return replace(batch, vectors=vectors) if self._hidden else batch
 
-    def _dense(self, batch: Batch) -> Tensor:
-        raw = batch.numeric[..., : len(self._numeric)]
+    def _dense(self, batch: Batch, features: Mapping[str, schema.Numeric]) -> Tensor:
+        raw = batch.numeric[..., : len(features)]
         values, missing = raw.nan_to_num(0.0), raw.isnan()
-        if self.dense_width == len(self._numeric):
+        if all(f.width == 1 for f in features.values()):
             return values
         columns: list[Tensor] = []
-        for position, feature in enumerate(self._numeric):
+        for position, feature in enumerate(features.values()):
             value, absent = values[..., position], missing[..., position]
             present = (~absent).to(raw.dtype)
             columns.append(value)
@@ -150,16 +186,25 @@ class FeatureEncoder(nn.Module):
                 columns.append(absent.to(raw.dtype))
         return torch.stack(columns, -1)
 
-    def _embedded(self, batch: Batch) -> Tensor:
-        parts = [self._categories(batch)] if self._categorical else []
-        parts += [mean_of_present(self.tables[name](batch.ids[name]), batch.ids[name]) for name in self._bags]
-        parts += [self.projections[name](batch.vectors[name]) for name in self._vectors]
-        parts += [self._events(batch, name, described) for name, described in self._sequences.items()]
+    def _embedded(self, batch: Batch, names: Collection[str]) -> Tensor:
+        categorical = [name for name in self._categorical if name in names]
+        parts = [self._categories(batch, categorical)] if categorical else []
+        parts += [
+            mean_of_present(self.tables[name](batch.ids[name]), batch.ids[name])
+            for name in self._bags
+            if name in names
+        ]
+        parts += [self.projections[name](batch.vectors[name]) for name in self._vectors if name in names]
+        parts += [
+            self._events(batch, name, described)
+            for name, described in self._sequences.items()
+            if name in names
+        ]
         return torch.cat(parts, -1) if parts else batch.numeric[..., :0]
 
-    def _categories(self, batch: Batch) -> Tensor:
-        tables = [t for name in self._categorical if isinstance(t := self.tables[name], Embedding)]
-        return side_by_side(tables, [batch.ids[name] for name in self._categorical])
+    def _categories(self, batch: Batch, names: list[str]) -> Tensor:
+        tables = [t for name in names if isinstance(t := self.tables[name], Embedding)]
+        return side_by_side(tables, [batch.ids[name] for name in names])
 
     def _events(self, batch: Batch, name: str, described: tuple[str, ...]) -> Tensor:
         ids = [batch.ids[f"{name}.{of}"] for of in described]

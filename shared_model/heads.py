@@ -26,6 +26,8 @@ class Head(nn.Module):
         prior: The shared part, or None.
         own: The merchant's part.
         uses_prior: Whether the prior enters the logits.
+        is_residual: Whether `own` corrects the prior, and so stays as it is in rounds, unless the contract
+            trains residuals.
         start: Bias of `own` before any training; its weight starts at zero.
 
     Shapes:
@@ -56,8 +58,8 @@ class Head(nn.Module):
         super().__init__()
         constant = initial_logit(task)
         first = constant if prior_start is None else prior_start
-        self.prior = _zero(width, outputs, bias=first) if task.head == "residual" else None
-        self.uses_prior = self.prior is not None and not alone
+        self.prior: nn.Module | None = _zero(width, outputs, bias=first) if task.head == "residual" else None
+        self.uses_prior = self.is_residual = self.prior is not None and not alone
         self.start = 0.0 if self.uses_prior else constant
         self.own = _zero(width, outputs, bias=self.start)
 

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from . import schema
 from .adaptation import Discriminator
@@ -16,6 +17,10 @@ from .features import Batch, FeatureEncoder
 from .heads import Head, outputs_of
 from .parameters import to_arrays
 from .protocol import SharedArrays
+from .retrieval import Describe, RetrievalHead
+
+_ITEMS = 8192
+"""Items of a catalogue that are encoded at a time."""
 
 
 class MultiTaskModel(nn.Module):
@@ -86,9 +91,14 @@ class MultiTaskModel(nn.Module):
     def priors(self, representations: Mapping[str, Tensor], tasks: Iterable[str]) -> dict[str, Tensor]:
         """Return what the shared priors say of those of `tasks` whose heads use one, shape (..., B, O) each.
 
+        That of an item choice is not among them: it speaks of items, which are not in representations.
         Along a chain it is the logit of the product of the probabilities up to the task.
         """
-        chains = {task: self._priors[task] for task in tasks if self._priors[task]}
+        chains = {
+            task: self._priors[task]
+            for task in tasks
+            if self._priors[task] and not isinstance(self.head(task), RetrievalHead)
+        }
         links = dict.fromkeys(link for chain in chains.values() for link in chain)
         said = {link: self.head(link).shared(representations[link]) for link in links}
         return {
@@ -106,15 +116,15 @@ class MultiTaskModel(nn.Module):
             own: Add the merchant's own part; without it the shared prior alone speaks.
         """
         wanted = tuple(self.heads if tasks is None else tasks)
-        return self.logits(self.represent(batch, wanted), wanted, own=own)
+        return self.logits(self.represent(batch, wanted), batch, wanted, own=own)
 
     def logits(
-        self, representations: Mapping[str, Tensor], tasks: Iterable[str], *, own: bool = True
+        self, representations: Mapping[str, Tensor], batch: Batch, tasks: Iterable[str], *, own: bool = True
     ) -> dict[str, Tensor]:
-        """Return the logits of `tasks` from what `represent` returned for them (see `forward`)."""
+        """Return the logits of `tasks` from what `represent` made of `batch` for them (see `forward`)."""
         wanted = tuple(tasks)
         priors = self.priors(representations, wanted)
-        return {t: self.head(t)(representations[t], own=own, prior=priors.get(t)) for t in wanted}
+        return {t: self._logits(t, representations[t], batch, own, priors.get(t)) for t in wanted}
 
     def domain_losses(self, representations: Mapping[str, Tensor], tasks: Iterable[str]) -> Tensor | None:
         """Return every row's loss of being recognised (`Discriminator.row_losses`), shape (..., B).
@@ -132,6 +142,29 @@ class MultiTaskModel(nn.Module):
     def moved_by(self, parameter: str) -> frozenset[str]:
         """Return the tasks whose losses move a parameter, by its name."""
         return self._restricted.get(parameter, frozenset(self.heads))
+
+    def items(self, task: str, batch: Batch) -> Tensor | None:
+        """Return what the tower of a retrieval task makes of the catalogue in `batch`, shape (..., I, D).
+
+        None for a task without a tower.
+        """
+        head = self.head(task)
+        return head.vectors(self._describe(task, batch)) if isinstance(head, RetrievalHead) else None
+
+    def _logits(self, task: str, z: Tensor, batch: Batch, own: bool, prior: Tensor | None) -> Tensor:
+        head, contest = self.head(task), batch.contests.get(task)
+        if isinstance(head, RetrievalHead):
+            if contest is not None:
+                return head.contested(z, contest, own=own, describe=self._describe(task, batch))
+            prior = head.matched(z, self.items(task, batch))
+        logits: Tensor = head(z, own=own, prior=prior)
+        return logits
+
+    def _describe(self, task: str, batch: Batch) -> Describe | None:
+        head, items = self.head(task), batch.items.get(task)
+        if items is None or not isinstance(head, RetrievalHead):
+            return None
+        return functools.partial(_described, self.encoder, items, head.content)
 
     def learns_in_rounds(self, task: str) -> bool:
         """Whether training on `task` moves anything that travels."""
@@ -183,14 +216,17 @@ def build(
     starts = {t: math.log(p / (1 - p)) for t, p in first_probabilities(chain, federation.tasks).items()}
     encoder = FeatureEncoder(features, generator=generator)
     bottom = architecture.build(federation.bottom, encoder, names, generator)
+    items = catalogues or {}
     heads = {
-        name: Head(
+        name: RetrievalHead(
             task,
             bottom.width,
-            outputs_of(task, (catalogues or {}).get(name, 1)),
-            alone=name in alone,
-            prior_start=starts.get(name),
+            items.get(name, 1),
+            encoder.described_width(task.content),
+            generator=generator,
         )
+        if isinstance(task, schema.Retrieval)
+        else Head(task, bottom.width, outputs_of(task), alone=name in alone, prior_start=starts.get(name))
         for name, task in tasks.items()
     }
     local = {f"heads.{name}.own" for name in tasks}
@@ -206,6 +242,19 @@ def build(
     if federation.adaptation is not None:
         adaptation = Discriminator(federation.adaptation, bottom.width, domain=domain, generator=generator)
     return MultiTaskModel(encoder, bottom, heads, frozenset(local), chain, adaptation)
+
+
+def _described(
+    encoder: FeatureEncoder, items: Batch, names: Collection[str], positions: Tensor | None
+) -> Tensor:
+    """Return the content of some items (all for None); of many, some at a time, again when differentiated."""
+    if positions is None and len(items) <= _ITEMS:
+        return encoder.described(items, names)
+    positions = torch.arange(len(items)) if positions is None else positions
+    parts = [items.select(part) for part in torch.split(positions, _ITEMS)]
+    if len(parts) == 1:
+        return encoder.described(parts[0], names)
+    return torch.cat([checkpoint(encoder.described, part, names, use_reentrant=False) for part in parts])
 
 
 def _stays(feature: schema.Feature, features: Mapping[str, schema.Feature]) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -25,7 +26,7 @@ from shared_model.protocol import Instruction, SharedArrays, digest
 
 from .baselines import learnable
 from .in_process import InProcessGrid
-from .scores import Key, Scores, merged, row_scores, scores_of
+from .scores import Key, Scores, merged, scores_by, scores_of
 from .seeds import generator
 
 
@@ -169,8 +170,8 @@ def _served(name: str, merchant: Merchant, arrays: SharedArrays, lineage: str) -
     for task in merchant.dataset.tasks:
         rows = merchant.dataset.rows("test", task=task)
         if task in merchant.federation.tasks and len(rows):
-            logits = served.logits(task, rows)
-            found[Key(name, task, "test")] = row_scores(merchant.dataset, task, rows, logits)
+            predict = partial(served.logits, task)
+            found[Key(name, task, "test")] = scores_by(merchant.dataset, task, rows, predict)
     return found
 
 

@@ -5,6 +5,7 @@ task's first measure (`shared_model.heads.measure_of`), so two methods can be co
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -12,10 +13,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from client import floors
 from client.data.dataset import Dataset
 from client.data.examples import Split
-from client.evaluation import labels_of, logits_of
+from client.evaluation import Predict, first_scores, labels_of, predictor
+from client.measures.ranking import FLOORS
 from shared_model import schema
 from shared_model.heads import initial_logit, measure_of
 from shared_model.model import MultiTaskModel
@@ -49,8 +50,8 @@ def scores_of(
     for task in tasks:
         rows = dataset.rows(split, task=task)
         if len(rows):
-            logits = logits_of(model, dataset, task, rows, own=own)
-            found[Key(merchant, task, split)] = row_scores(dataset, task, rows, logits)
+            predict = predictor(model, dataset, task, own=own)
+            found[Key(merchant, task, split)] = scores_by(dataset, task, rows, predict)
     return found
 
 
@@ -59,6 +60,12 @@ def row_scores(dataset: Dataset, task: str, rows: Tensor, logits: Tensor) -> Flo
     spec = dataset.tasks[task]
     scored = measure_of(spec).row_score(spec, logits, labels_of(dataset, task, rows))
     return scored.double().numpy()
+
+
+def scores_by(dataset: Dataset, task: str, rows: Tensor, predict: Predict) -> Floats:
+    """Return the per-row scores of what `predict` makes of rows, of few at a time, shape (B,)."""
+    outputs = len(dataset.catalogues.get(task, ()))
+    return first_scores(dataset, task, rows, predict, outputs=outputs).double().numpy()
 
 
 def constant_scores(merchant: str, dataset: Dataset, split: Split) -> Scores:
@@ -74,17 +81,14 @@ def constant_scores(merchant: str, dataset: Dataset, split: Split) -> Scores:
 
 def floor_scores(merchant: str, dataset: Dataset, split: Split) -> dict[str, Scores]:
     """Return, for retrieval tasks, the scores of the two floors: `popularity` and `bought before`."""
-    found: dict[str, Scores] = {"popularity": {}, "bought before": {}}
+    found: dict[str, Scores] = {floor: {} for floor in FLOORS}
     for task, spec in dataset.tasks.items():
         rows = dataset.rows(split, task=task)
         if not (isinstance(spec, schema.Retrieval) and len(rows)):
             continue
-        key = Key(merchant, task, split)
-        popular = floors.popularity(dataset, task).expand(len(rows), -1)
-        found["popularity"][key] = row_scores(dataset, task, rows, popular)
-        found["bought before"][key] = row_scores(
-            dataset, task, rows, floors.bought_before(dataset, task, rows)
-        )
+        for floor, ranked in FLOORS.items():
+            predict = partial(ranked, dataset, task)
+            found[floor][Key(merchant, task, split)] = scores_by(dataset, task, rows, predict)
     return found
 
 

@@ -84,6 +84,7 @@ def _list(described: Mapping[str, Any]) -> str:
 
 _PATTERNS = {
     "^[a-z0-9][a-z0-9-]{0,62}$": "name of small letters, digits and hyphens",
+    "^[a-z][a-z0-9_]{0,62}$": "name",
     "^(ed25519:[A-Za-z0-9+/]{43}=)?$": "`ed25519:` and 32 bytes in base64",
 }
 

@@ -5,7 +5,8 @@ which is the split, the units' numbers and the catalogues, is worked out from sm
 
 Files, with N rows: `time` (N,) datetime64[us]; `unit` (N,) int64, numbered from 0; `kind` and `part` (N,)
 uint8; the features' arrays (`encoding.py`); `labels.<task>` (N,) or (N, labels). Per retrieval task, with P
-purchases in the order of unit and time: `bought.<task>.unit`, `.time`, `.item` (P,); `sold.<task>` (items,).
+purchases in the order of unit and time: `bought.<task>.unit`, `.time`, `.item` (P,); `sold.<task>` (items,);
+and the items' features, where a tower reads them (`assortment.py`).
 """
 
 from collections import Counter
@@ -28,6 +29,7 @@ from shared_model.schema import Federation
 
 from . import meta, shop, table
 from .arrays import CHUNK, Array, GrowingFolder, chunks, load, save
+from .assortment import assortment, write_items
 from .catalogue import Catalogue, catalogue
 from .draft import HASHED, Draft, plain_times
 from .encoding import item_hashes
@@ -58,9 +60,10 @@ def _build_shop(config: MerchantConfig, federation: Federation, folder: Path) ->
             draft.add(made.kind, made.frame, partial(_named_row, made.kind, rows[made.kind]))
             rows[made.kind] += len(made.frame)
     bought = _Purchases.of(data.shop.lines) if draft.items else None
+    known = assortment(data.shop) if any(draft.content(name) for name in draft.items) else None
     readings, status, found = data.readings, data.status, data.shop.bounds
     del data  # the shop's tables are not needed any more
-    status, catalogues = _finish(draft, partial(_parts, config.split, found), status, bought)
+    status, catalogues = _finish(draft, partial(_parts, config.split, found), status, bought, known)
     return meta.Meta(
         kinds=tuple(draft.kinds),
         rows_of={name: library.TASKS[tasks[name].library].rows for name in tasks if status[name].on},
@@ -86,7 +89,7 @@ def _build_table(config: MerchantConfig, federation: Federation, folder: Path) -
             draft.add(table.KIND, chunk.frame, chunk.where)
     reading = tally.judge(config.table.source if config.table else "", table=table.KIND)
     found = _table_bounds(config, folder) if draft.rows else None
-    status, catalogues = _finish(draft, partial(_parts, config.split, found), wanted, None)
+    status, catalogues = _finish(draft, partial(_parts, config.split, found), wanted, None, None)
     return meta.Meta(
         kinds=tuple(draft.kinds),
         rows_of={name: table.KIND for name in tasks if status[name].on},
@@ -146,6 +149,7 @@ def _finish(
     parts: Callable[..., NDArray[np.uint8]],
     wanted: Mapping[str, TaskStatus],
     purchases: _Purchases | None,
+    known: pl.DataFrame | None,
 ) -> tuple[dict[str, TaskStatus], dict[str, tuple[str, ...]]]:
     """Number the units, split the rows, make the catalogues, and switch off tasks without a single label.
 
@@ -154,6 +158,7 @@ def _finish(
         parts: Part of every row, of the hashes of their shoppers and their times.
         wanted: Status of every wanted task so far.
         purchases: For the floors of retrieval tasks; None to take the labelled rows themselves.
+        known: What the shop says of its items (`assortment.assortment`).
     """
     if not draft.rows:
         raise DataError(f"no example could be made: {_reasons(wanted)}")
@@ -174,6 +179,8 @@ def _finish(
         _write_bought(folder, name, bought, units, chosen)
         (folder / f"{HASHED}.{name}.npy").unlink()
         catalogues[name] = tuple(items[int(h)] for h in chosen.hashes)
+        if content := draft.content(name):
+            write_items(folder, name, catalogues[name], known, draft.federation, content)
     (folder / f"{HASHED}.npy").unlink()
     return _without_unlabelled(draft, wanted), catalogues
 

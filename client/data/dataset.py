@@ -1,6 +1,7 @@
 """A merchant's examples, encoded once into `<state>/encoded/` (`kept.py`) and then memory-mapped."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -17,6 +18,7 @@ from shared_model.schema import Federation
 
 from . import meta
 from .arrays import load
+from .assortment import read_items
 from .build import build
 from .kept import kept
 from .reading import TableReading, TaskStatus
@@ -69,6 +71,11 @@ class Dataset:
         self._folder = folder
         self._part = np.array(load(folder, "part"))
         self._stored = Stored(folder, self.tasks)
+        self._items = {
+            name: read_items(folder, name)
+            for name, task in self.tasks.items()
+            if isinstance(task, schema.Retrieval) and task.content
+        }
         self._rows = lru_cache(maxsize=None)(self._find)
 
     def __len__(self) -> int:
@@ -97,7 +104,9 @@ class Dataset:
             rows: Row numbers, int64, shape (B,).
             tasks: Whose labels; None for all of `tasks`.
         """
-        return self._stored.batch(rows, tasks)
+        found = self._stored.batch(rows, tasks)
+        items = {name: items for name, items in self._items.items() if name in found.labels}
+        return replace(found, items=items) if items else found
 
     def sold(self, task: str) -> NDArray[np.int64]:
         """Return how often training rows chose each item of a catalogue, shape (items,)."""

@@ -74,6 +74,11 @@ class Draft(GrowingFolder):
         task = self.tasks[name]
         return task.max_items if isinstance(task, schema.Retrieval) else 0
 
+    def content(self, name: str) -> tuple[str, ...]:
+        """Return the features that describe the items of a retrieval task."""
+        task = self.tasks[name]
+        return task.content if isinstance(task, schema.Retrieval) else ()
+
     def _file(self, name: str) -> str:
         return f"{HASHED}.{name}" if name in self.items else f"labels.{name}"
 

@@ -205,14 +205,14 @@ def _slots(kind: str, made: pl.DataFrame, federation: Federation) -> dict[str, p
         elif (
             column in made.columns
             and column in offered
-            and (source := _read_as(feature, column, made.schema[column])) is not None
+            and (source := read_as(feature, column, made.schema[column])) is not None
         ):
             slots[name] = source
     return slots
 
 
-def _read_as(feature: schema.Feature, column: str, dtype: pl.DataType) -> pl.Expr | None:
-    """A column of a row in the form that a kind of feature reads, or None where it has no such form."""
+def read_as(feature: schema.Feature, column: str, dtype: pl.DataType) -> pl.Expr | None:
+    """Return a column in the form that a kind of feature reads, or None where it has no such form."""
     number, value = dtype.is_numeric(), pl.col(column)
     if isinstance(feature, schema.Numeric):
         return value.cast(pl.Float64) if number else None

@@ -20,6 +20,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from client.contests import with_contests
 from client.data.examples import Examples
 from client.training import batches, multitask_loss
 from shared_model.model import MultiTaskModel
@@ -68,6 +69,7 @@ def descend(
         optimizer.param_groups[0]["lr"] = rate
         optimizer.zero_grad(set_to_none=True)
         batch = model.encoder.with_hidden(dataset.batch(torch.cat(rows), tasks), uniform)
+        batch = with_contests(model, batch, dataset.tasks, f"personal/{done}")
         multitask_loss(model, dataset, batch, tasks, divisors).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         for name, parameter in parameters.items():

@@ -121,7 +121,7 @@ def weighted_losses(
     No row's loss depends on another row, and nothing is divided by a number of rows or labels.
     """
     representations = model.represent(batch, tasks)
-    logits = model.logits(representations, tasks)
+    logits = model.logits(representations, batch, tasks)
     recognised = model.domain_losses(representations, tasks)
     total = torch.zeros_like(weight) if recognised is None else recognised
     for task in tasks:

@@ -8,7 +8,7 @@ Letters used throughout the package: B rows, D width, T tasks, M merchants, P pa
 
 from .adaptation import Adaptation
 from .bottoms import PLE, Bottom, Cascade, MMoE, SharedBottom, TaskEmbedding, Wide
-from .checks import check_task
+from .checks import check_content, check_task
 from .features import Categorical, Feature, Features, Multi, Numeric, Sequence, Text, Vector
 from .federation import Federation
 from .parsing import load_federation, parse_federation
@@ -34,6 +34,6 @@ __all__ = [
     "MerchantPrivacy", "MetaLearning", "Multi", "Multiclass", "Multilabel", "Name", "NonNegative",
     "Numeric", "Positive", "Privacy", "Regression", "Retrieval", "Role", "Rounds", "Scope", "Sequence",
     "ServerOptimizer", "SharedBottom", "Task", "TaskDeclaration", "TaskEmbedding", "TaskPrivacy",
-    "Telemetry", "Text", "Tier", "Vector", "Wide", "Width", "check_task", "load_federation",
-    "parse_federation", "reads_across_shoppers", "tasks_of_items",
+    "Telemetry", "Text", "Tier", "Vector", "Wide", "Width", "check_content", "check_task",
+    "load_federation",    "parse_federation", "reads_across_shoppers", "tasks_of_items",
 ]  # fmt: skip

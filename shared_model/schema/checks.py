@@ -6,9 +6,9 @@ from pathlib import Path
 from .. import library
 from ..errors import ConfigError
 from .bottoms import Cascade, Wide
-from .features import Categorical, Sequence, Text
+from .features import Categorical, Numeric, Sequence, Text
 from .federation import Federation
-from .tasks import Binary, Regression, Task, TaskDeclaration
+from .tasks import Binary, Regression, Retrieval, Task, TaskDeclaration
 
 
 def check_parts(federation: Federation, file: Path | str) -> None:
@@ -25,6 +25,7 @@ def check_parts(federation: Federation, file: Path | str) -> None:
             _check_text(name, feature, file)
     for name, task in federation.tasks.items():
         check_task(name, task, file=file)
+        check_content(name, task, federation, file=file)
     _check_reptile(federation, file)
     _check_adaptation(federation, file)
     if isinstance(federation.bottom, Cascade):
@@ -55,6 +56,41 @@ def _check_answers(federation: Federation, file: Path | str) -> None:
         if tier.answer_seconds >= deadline:
             allowed = f"less than federation.deadline_seconds, which is {deadline:g}"
             raise ConfigError(file, f"tiers.{name}.answer_seconds", tier.answer_seconds, allowed)
+
+
+def check_content(
+    name: str, task: Task, federation: Federation, *, file: Path | str, table: str = "tasks"
+) -> None:
+    """Check that the features which describe items can do so (arguments as in `check_task`).
+
+    Raises:
+        ConfigError: One of them does not describe an item, stays at a merchant, is read by no bottom of this
+            kind or named twice; or the contract promises privacy.
+    """
+    if not isinstance(task, Retrieval) or not task.content:
+        return
+    key = f"{table}.{name}.content"
+    if federation.privacy is not None:
+        allowed = (
+            "nothing in a contract with [privacy]: a tower learns from a catalogue that all shoppers made, "
+            "so no shopper's part of it could be clipped; without content the choice of an item is learnt "
+            "at home, after the release"
+        )
+        raise ConfigError(file, key, list(task.content), allowed)
+    wide = isinstance(federation.bottom, Wide)
+    describing = [
+        n
+        for n, f in federation.features.items()
+        if isinstance(f, Numeric) or not (wide or isinstance(f, Sequence) or f.scope == "local")
+    ]
+    for feature in task.content:
+        if feature not in describing:
+            kinds = (
+                "numeric features, as the bottom is wide" if wide else "features of shared scope, no sequence"
+            )
+            raise ConfigError(file, key, feature, f"{kinds}: {', '.join(describing) or 'there are none'}")
+    if len(set(task.content)) < len(task.content):
+        raise ConfigError(file, key, list(task.content), "every feature at most once")
 
 
 def _check_sequence(federation: Federation, name: str, feature: Sequence, file: Path | str) -> None:

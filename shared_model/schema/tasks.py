@@ -6,7 +6,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from ..declared import CLOSED
-from .primitives import Finite, Positive
+from .primitives import Finite, Name, Positive
 
 HeadPolicy = Literal["residual", "local"]
 """`residual`: a shared prior plus a private residual that starts at zero. `local`: a private head only."""
@@ -90,11 +90,20 @@ class CountTask(TaskDeclaration):
 class Retrieval(TaskDeclaration):
     """One item of the merchant's own catalogue, of which the `max_items` most sold are kept.
 
-    Its head is always local.
+    Its own part, the table of items, is always local.
+
+    Attributes:
+        content: Features that describe an item to a tower that travels (`shared_model.retrieval`); without
+            any, nothing of the head travels.
+        max_full: Up to so many items the softmax runs over all of them; beyond, over drawn ones.
+        negatives: Number of items that are drawn then, the same for all rows of a step.
     """
 
     kind: Literal["retrieval"]
-    max_items: Annotated[int, Field(ge=2, le=50_000)] = 1000
+    max_items: Annotated[int, Field(ge=2, le=200_000)] = 1000
+    content: tuple[Name, ...] = ()
+    max_full: Annotated[int, Field(ge=2, le=50_000)] = 50_000
+    negatives: Annotated[int, Field(ge=2, le=50_000)] = 1024
     head: Literal["local"] = "local"
 
 

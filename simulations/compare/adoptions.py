@@ -25,8 +25,11 @@ def _heads(merchant: Merchant, served: Served, task: str, rows: Tensor) -> Tenso
 
 
 def _prior(merchant: Merchant, served: Served, task: str, rows: Tensor) -> Tensor | None:
-    """The release alone, as a merchant gets it on its first day; an item choice has no prior."""
-    if isinstance(merchant.dataset.tasks[task], schema.Retrieval):
+    """The release alone, as a merchant gets it on its first day; without content an item choice has none."""
+    if (
+        isinstance(merchant.dataset.tasks[task], schema.Retrieval)
+        and not served.federated.head(task).uses_prior
+    ):
         return None
     return logits_of(served.federated, merchant.dataset, task, rows, own=False)
 

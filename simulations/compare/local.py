@@ -55,8 +55,8 @@ def trained(
     }
     look(best, model, examples)
     idle = 0
-    for _ in range(federation.federation.rounds):
-        train_plain(model, examples, federation, generator)
+    for number in range(federation.federation.rounds):
+        train_plain(model, examples, federation, generator, public=f"local/{number}")
         idle = 0 if look(best, model, examples) else idle + 1
         if idle >= PATIENCE:
             break

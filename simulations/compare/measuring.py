@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 
 from client.evaluation import further, score
-from client.measures import amounts
+from client.measures import amounts, ranking
 from shared_model import schema
 from shared_model.heads import measure_of, predicted
 
@@ -42,16 +42,9 @@ def measures(spec: schema.Task, found: Floats, labels: Floats, median: float) ->
 
 def _ranking(ranks: Floats) -> dict[str, float]:
     """Of ranks from 1: an item choice has one right answer, so precision@10 is recall@10 / 10."""
-    kept = torch.from_numpy(ranks).double()
-    hit = float((kept < 11).double().mean())
-    return {
-        "recall@1": float((kept < 2).double().mean()),
-        "recall@5": float((kept < 6).double().mean()),
-        "recall@20": float((kept < 21).double().mean()),
-        "F1@10": 2 * hit / 11,
-        "nDCG@10": float(torch.where(kept < 11, 1 / torch.log2(1 + kept), torch.zeros(())).mean()),
-        "MRR": float((1 / kept).mean()),
-    }
+    found = ranking.ranking(torch.from_numpy(ranks))
+    hit = found.pop(ranking.FIRST)
+    return {**found, "F1@10": 2 * hit / 11}
 
 
 def _tensors(spec: schema.Task, found: Floats, labels: Floats) -> tuple[torch.Tensor, torch.Tensor]:

@@ -10,6 +10,7 @@ from torch import Tensor
 from client import acceptance, serving_heads
 from client.acceptance import accept
 from client.alone import linear_model, untrained_linear_model
+from client.measures.ranking import clustered_error
 from client.merchant import Merchant
 from shared_model.features import Batch
 from shared_model.schema import Retrieval
@@ -68,8 +69,8 @@ def test_one_row_of_evidence_is_no_evidence(tmp_path: Path, monkeypatch: pytest.
 def test_rows_of_one_shopper_are_one_piece_of_evidence() -> None:
     better = torch.tensor([3.0, 3.0, 1.0, 1.0]).double()
     # four shoppers: sqrt(4/3) / 2; two shoppers with two equal rows each: sums +2 and -2, sqrt(8 * 2) / 4
-    assert acceptance._standard_error(better, torch.arange(4)) == pytest.approx((4 / 3) ** 0.5 / 2)
-    assert acceptance._standard_error(better, torch.tensor([7, 7, 9, 9])) == pytest.approx(1.0)
+    assert clustered_error(better, torch.arange(4)) == pytest.approx((4 / 3) ** 0.5 / 2)
+    assert clustered_error(better, torch.tensor([7, 7, 9, 9])) == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize("wrong", [float("nan"), float("inf"), 1e30])
@@ -93,6 +94,7 @@ class Choosing:
     """A catalogue of two items; everybody chooses the first one."""
 
     tasks = {"next_item": Retrieval(kind="retrieval")}  # noqa: RUF012
+    catalogues = {"next_item": tuple(map(str, range(20)))}  # noqa: RUF012
 
     def __init__(self, rows: int) -> None:
         self.count, self.unit = rows, np.arange(rows)
@@ -109,6 +111,6 @@ def test_the_floor_of_item_choice_stays_until_many_rows_speak_against_it(
     rows: int, choice: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ranks = torch.arange(20.0).expand(rows, 20)  # the floor ranks the first item last, the model first
-    monkeypatch.setattr(acceptance, "_contestants", lambda *_: (ranks, -ranks))
+    monkeypatch.setattr(acceptance, "_contestants", lambda *a: (ranks[: len(a[-1])], -ranks[: len(a[-1])]))
     found = accept("next_item", Choosing(rows), None, None, "validation")  # type: ignore[arg-type]
     assert (found.choice, found.advantage) == (choice, 1.0)

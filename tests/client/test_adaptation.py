@@ -78,7 +78,7 @@ def pooled_change(agreement: Federation, shops: dict[str, Rows]) -> dict[str, Te
         guessed = torch.nn.functional.cross_entropy(
             model.adaptation(z["amount"]), torch.full((len(data.x),), label), reduction="sum"
         )
-        error = model.logits(z, ["amount"])["amount"].squeeze(-1) - batch.labels["amount"]
+        error = model.logits(z, batch, ["amount"])["amount"].squeeze(-1) - batch.labels["amount"]
         loss = loss + guessed + 0.5 * error.nan_to_num(0.0).square().sum()
     (loss / (2 * agreement.federation.expected_batch)).backward()
     parameters = dict(model.named_parameters())

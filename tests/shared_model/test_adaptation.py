@@ -38,7 +38,7 @@ def model(federation: Federation, domain: str | None = "toys") -> MultiTaskModel
 def gradients(made: MultiTaskModel, *, of_domains: bool) -> dict[str, torch.Tensor]:
     """Of the sum of some task's logits, and of the losses of being recognised where they are asked for."""
     found = made.represent(batch())
-    loss = made.logits(found, ["late"])["late"].sum()
+    loss = made.logits(found, batch(), ["late"])["late"].sum()
     recognised = made.domain_losses(found, ["late", "days"])
     assert recognised is not None
     (loss + recognised.sum() if of_domains else loss).backward()

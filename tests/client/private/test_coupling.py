@@ -1,11 +1,17 @@
 """Units can be clipped one by one only where no row's loss depends on another row."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from client.private.bookkeeping import Bookkeeping
 from client.private.noise import SecureNoise
 from shared_model.errors import PrivacyError
+from shared_model.features import Batch
+from shared_model.model import build
+from shared_model.schema import parse_federation
+from tests.shared_model.contracts import CATALOGUE, tables
 
 from .graphs import (
     EVERY_ARCHITECTURE,
@@ -82,3 +88,14 @@ def test_no_sum_without_noise_stays_on_a_parameter(mode: str) -> None:
     left = {name: value for p in model.parameters() for name, value in vars(p).items() if value is not None}
     assert not any(isinstance(value, torch.Tensor) for value in left.values())
     assert all(p.grad is None for p in model.parameters())
+
+
+def test_a_tower_over_items_is_refused_since_items_belong_to_no_shopper() -> None:
+    given = tables()
+    given["tasks"]["next_item"]["content"] = ["price"]
+    model = build(parse_federation(given), generator=seeded(), catalogues={"next_item": CATALOGUE})
+    items = {"next_item": Batch(numeric=torch.zeros(CATALOGUE, 1))}
+    whole = replace(batch_of("shared_bottom"), items=items)
+    made = Bookkeeping(model, one_group(model), learning_rate=1.0, divisor=1.0, noise=SecureNoise())
+    with pytest.raises(PrivacyError, match="rows of a batch"):
+        made.step(lambda: model(whole, ["next_item"])["next_item"].logsumexp(-1), *OWNERS)
