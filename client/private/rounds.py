@@ -55,10 +55,11 @@ class PrivateRounds:
             DataError: It has fewer shoppers than the tier that it declares.
         """
         self._config, self._federation, self._stream, self._seed = config, federation, stream, seed
+        self._role = config.role
         self._plan = plan_of(federation, config.tier)
         self._limits = limits_of(config, federation)
         self._rows: tuple[str, PrivateRows] | None = None
-        if config.role == "train":
+        if self._role == "train":
             check_private_split(config)
             self._check_size()
 
@@ -93,7 +94,7 @@ class PrivateRounds:
         return Trained(head, {} if told is None else {TELEMETRY: told.numpy()})
 
     def _refuse_to_release(self) -> None:
-        if self._config.role == "receive":
+        if self._role == "receive":
             raise Refused(Refusal.RECIPIENT, "this merchant only receives; it releases nothing")
 
     def _charge(self, instruction: Instruction, what: Literal["statistics", "round"]) -> str:

@@ -105,11 +105,11 @@ class Laboratory(nn.Module):
 
     def forward(self, batch: Batch, tasks: Iterable[str] | None = None) -> dict[str, Tensor]:
         """Return the logits of `tasks`."""
-        return self.logits(self.represent(batch), self.heads if tasks is None else tasks)
+        return self.represent(batch, tasks)
 
-    def represent(self, batch: Batch) -> dict[str, Tensor]:
-        """Return every task's logits, which are all that there is."""
-        return {task: self._logit(batch, task) for task in self.heads}
+    def represent(self, batch: Batch, tasks: Iterable[str] | None = None) -> dict[str, Tensor]:
+        """Return the logits of `tasks`, which are all that there is."""
+        return {task: self._logit(batch, task) for task in (self.heads if tasks is None else tasks)}
 
     def logits(self, representations: Mapping[str, Tensor], tasks: Iterable[str]) -> dict[str, Tensor]:
         """Return those of `tasks`."""
@@ -121,6 +121,10 @@ class Laboratory(nn.Module):
     def learns_in_rounds(self, task: str) -> bool:
         """All of them do."""
         return task in self.heads
+
+    def moved_by(self, parameter: str) -> frozenset[str]:
+        """Return the one task that a parameter belongs to: its name is `heads.<task>.<part>.weight`."""
+        return frozenset({parameter.split(".")[1]})
 
     @property
     def encoder(self) -> "Laboratory":

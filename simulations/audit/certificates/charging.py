@@ -32,6 +32,7 @@ class _Rounds(PrivateRounds):
 
     def __init__(self, subject: Subject, folder: Path) -> None:
         self._federation, self._plan, self._seed = subject.federation, subject.plan, 0
+        self._role = "train"
         self._stream = lambda purpose, number: subject.generator("charging", purpose, str(number))
         self._nobody, self.file = nobody(subject.groups), folder / "ledger.jsonl"
         afforded = composed(subject.plan.round_events() * _AFFORDABLE)
