@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from shared_model import schema
 
+from .certificates.whole_rounds import FEWEST_STEPS, MOST_STEPS
 from .report import Section
 
 Answers = tuple[tuple[str, str], ...]
@@ -21,7 +22,7 @@ def about_mechanism(federation: schema.Federation, sections: Sequence[Section]) 
         ("Epsilon, delta and the unit", _claimed(policy, sections)),
         ("Neighbouring data", _neighbours(policy)),
         ("Trust model", _trust(policy)),
-        ("Mechanism, and whether it is correct", _mechanism(federation, sections)),
+        ("Mechanism, and whether it is correct", _mechanism(policy, sections)),
         ("Utility and bias", _UTILITY),
         ("Side channels", _SIDE_CHANNELS),
         ("Sensitivity", _sensitivity(sections)),
@@ -94,7 +95,7 @@ def _trust(policy: schema.Privacy) -> str:
     )
 
 
-def _mechanism(federation: schema.Federation, sections: Sequence[Section]) -> str:
+def _mechanism(policy: schema.Privacy, sections: Sequence[Section]) -> str:
     plan = sections[0].claim
     sampled = "a Poisson sample of" if plan["sampling_rate"] < 1 else "all"
     seen = [f"{bound.share:.2f}" for section in sections for bound in section.bounds[:1]]
@@ -104,7 +105,23 @@ def _mechanism(federation: schema.Federation, sections: Sequence[Section]) -> st
         proved = f" Refuted by {', '.join(refuted)}."
     return (
         f"{plan['rounds']} rounds of {plan['steps']} Gaussian sums over {sampled} the units, each clipped "
-        f"per unit; composed by privacy loss distributions. The certificates below test each part.{proved}"
+        f"per unit; composed by privacy loss distributions. The certificates below test each part.{proved} "
+        f"{_reach(policy, plan['steps'])}"
+    )
+
+
+def _reach(policy: schema.Privacy, steps: int) -> str:
+    """Say what the canaries and the certificate of whole rounds did not look at."""
+    looked = min(max(steps, FEWEST_STEPS), MOST_STEPS)
+    longer = "" if looked == steps else f", not the contract's {steps}"
+    slow = (
+        " This contract clips by Opacus's own hooks, with which that certificate takes much longer."
+        if policy.engine == "hooks"
+        else ""
+    )
+    return (
+        "Canaries are watched in single steps, each released by itself as with K = 1; whole rounds were "
+        f"looked at with {looked} steps{longer}.{slow}"
     )
 
 
@@ -128,7 +145,8 @@ _UTILITY = (
 _SIDE_CHANNELS = (
     "Floating point: releases are rounded to a public grid after the noise, and the tail of the noise "
     "reaches nine standard deviations; the rounding of the sum itself is not proved away. Time: how long a "
-    "round takes depends on how many rows a merchant has, and is not hidden."
+    "round takes depends on how many rows a merchant has; `answer_seconds` of a tier holds answers back to a "
+    "multiple of a public time, and without it that is not hidden."
 )
 _RANDOM = (
     "Noise and coins of a real merchant come from ChaCha20 under a key of the operating system and cannot be "
