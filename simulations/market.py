@@ -38,6 +38,8 @@ class MerchantTables:
         tasks: Contract tasks it takes part in; none for all that its data support.
         columns: Ready table only: contract feature -> column.
         labels: Ready table only: task -> column.
+        time: Ready table only: column with the time of a row; empty where rows have none.
+        unit: Ready table only: column that says whose a row is; empty where each row is a unit of its own.
 
     Raises:
         DataError: There are neither orders nor a ready table, or both.
@@ -54,6 +56,8 @@ class MerchantTables:
     tasks: tuple[str, ...] = ()
     columns: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
+    time: str = ""
+    unit: str = ""
 
     def __post_init__(self) -> None:
         shop = [name for name in ("orders", "items", "events") if getattr(self, name) is not None]

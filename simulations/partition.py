@@ -65,6 +65,8 @@ def _declaration(market: Market, name: str, tables: MerchantTables) -> dict[str,
     for table in tables.frames:
         declared[table] = {"source": f"{table}.parquet"}
         if table == "table":
+            named = {"time": tables.time, "unit": tables.unit}
+            declared[table] |= {key: column for key, column in named.items() if column}
             declared[table] |= {"columns": dict(tables.columns), "labels": dict(tables.labels)}
         else:
             declared[table]["preset"] = tables.preset

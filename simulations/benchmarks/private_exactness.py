@@ -34,11 +34,14 @@ _FEATURES: dict[str, dict[str, object]] = {
 }
 _TASKS: dict[str, dict[str, object]] = {
     "late": {"kind": "binary"},
+    "refunded": {"kind": "binary", "initial": 0.2},
     "days": {"kind": "regression"},
     "units": {"kind": "count"},
     "mood": {"kind": "multiclass", "classes": ["good", "fair", "bad"]},
     "interests": {"kind": "multilabel", "labels": ["garden", "kitchen"]},
 }
+_OPTIONS: dict[str, dict[str, object]] = {"cascade": {"chain": ["late", "refunded"]}}
+"""What an architecture must be told."""
 
 
 def deviation() -> float:
@@ -141,7 +144,7 @@ def _contract(architecture: str) -> schema.Federation:
             "federation": {"name": "exactness", "rounds": 1},
             "features": _FEATURES,
             "tasks": _TASKS,
-            "bottom": {"architecture": architecture},
+            "bottom": {"architecture": architecture, **_OPTIONS.get(architecture, {})},
         }
     )
 
@@ -160,6 +163,7 @@ def _batch(contract: schema.Federation) -> Batch:
     bag, one = (_ROWS, _LENGTH), (_ROWS,)
     labels = {
         "late": torch.randint(0, 2, one, generator=g).float(),
+        "refunded": torch.randint(0, 2, one, generator=g).float(),
         "days": torch.randn(one, generator=g),
         "units": torch.randint(0, 4, one, generator=g).float(),
         "mood": torch.randint(0, 3, one, generator=g).float(),

@@ -10,7 +10,8 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from ..market import Market
-from . import olist, online_retail, online_shoppers, synthetic
+from . import aliexpress, olist, online_retail, online_shoppers, synthetic
+from .aliexpress import AliExpressMarket
 from .olist import OlistMarket
 from .online_retail import OnlineRetailMarket
 from .online_shoppers import OnlineShoppersMarket
@@ -18,6 +19,7 @@ from .synthetic import SyntheticMarket
 
 __all__ = [
     "READERS",
+    "AliExpressMarket",
     "MarketOptions",
     "OlistMarket",
     "OnlineRetailMarket",
@@ -27,7 +29,8 @@ __all__ = [
 ]
 
 MarketOptions = Annotated[
-    SyntheticMarket | OlistMarket | OnlineRetailMarket | OnlineShoppersMarket, Field(discriminator="kind")
+    SyntheticMarket | OlistMarket | OnlineRetailMarket | OnlineShoppersMarket | AliExpressMarket,
+    Field(discriminator="kind"),
 ]
 
 READERS: dict[str, Callable[[Any, Path], Market]] = {
@@ -35,6 +38,7 @@ READERS: dict[str, Callable[[Any, Path], Market]] = {
     "olist": olist.read,
     "online_retail": online_retail.read,
     "online_shoppers": online_shoppers.read,
+    "aliexpress": aliexpress.read,
 }
 """Kind of market -> function of its options and of the folder that relative paths start from."""
 

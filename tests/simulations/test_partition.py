@@ -56,6 +56,14 @@ def test_a_merchant_file_says_what_an_ordinary_merchant_would_write(tmp_path):
     }
 
 
+def test_a_ready_table_says_which_column_is_its_time_and_which_its_unit(tmp_path):
+    rows = pl.DataFrame({"when": [date(2018, 1, 1)], "who": ["a"], "y": [1]})
+    ready = MerchantTables(table=rows, labels={"late": "y"}, time="when", unit="who")
+    path = partition.write(market(north=ready), tmp_path)[0]
+    declared = tomllib.loads(path.read_text())["table"]
+    assert (declared["time"], declared["unit"]) == ("when", "who")
+
+
 def test_a_ready_table_is_declared_with_its_columns_and_labels(tmp_path):
     ready = MerchantTables(
         table=pl.DataFrame({"P": [1.0], "y": [0]}), columns={"price": "P"}, labels={"buy": "y"}
