@@ -151,7 +151,7 @@ class BookkeepingOptimizer(DPOptimizer):  # type: ignore[misc]
                 found: Tensor | None = parameter.summed_grad  # type: ignore[attr-defined]
                 parameter.grad = drawn.view_as(parameter)
                 if found is not None:
-                    parameter.grad.add_(found)
+                    parameter.grad.add_(found)  # a sum in float64 is rounded only now, with the noise in it
 
     def scale_grad(self) -> None:
         """Divide by the public divisor."""

@@ -17,6 +17,9 @@ TOLERANCE = 2.0**-20
 _ROUNDING = 2.0**-22
 """What float32 may lose of each term of a sum, as a share of the term: four roundings."""
 
+_LEAST = 2.0**-126
+"""The least number that float32 holds with all its digits."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
@@ -38,13 +41,14 @@ class Group:
 def coefficients(norms: Tensor, clipping_norm: float) -> Tensor:
     """Return c, shape (U,), from upper bounds of the norms, shape (U,).
 
-    A unit whose norm is not finite gets 0.
+    A unit whose norm is not finite gets 0, and so does one whose c float32 could not hold without losing
+    digits (below 2^-126): rounded up it would let in more than C.
 
     >>> coefficients(torch.tensor([0.5, 4.0, float("nan")]), 1.0)
     tensor([1.0000, 0.2500, 0.0000])
     """
     shrunk = (clipping_norm / norms).clamp(max=1.0)
-    return torch.where(norms.isfinite(), shrunk, torch.zeros_like(shrunk))
+    return torch.where(norms.isfinite() & (shrunk >= _LEAST), shrunk, torch.zeros_like(shrunk))
 
 
 def bounded(lengths: Tensor, terms: Tensor) -> Tensor:

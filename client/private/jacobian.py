@@ -70,7 +70,8 @@ def private_jacobian(
         finite = torch.stack([finite_units(value, owners) for value in values]).all(0)
         sums = [weighted_sums(used, owners, group_of, {group: norm}, finite) for used in uses]
     exact = torch.stack([torch.cat([_flat(found.get(p), p) for p in group_of]) for found in sums])
-    return exact + noise_std * noise.normal_(torch.empty_like(exact))
+    noisy = noise.normal_(torch.empty(exact.shape, dtype=next(iter(group_of)).dtype)).mul_(noise_std)
+    return noisy.add_(exact)  # rounded to float32 only now
 
 
 def _flat(found: Tensor | Rows | None, parameter: nn.Parameter) -> Tensor:

@@ -142,9 +142,8 @@ def weighted_sums(
     if not finite.all():
         bad = ~units.per_row(finite)
         uses = {layer: [without(one, bad) for one in used] for layer, used in uses.items()}
-    kind = next((used[0].gradient.dtype for used in uses.values()), torch.float32)
     clip = {
-        group: units.per_row((coefficients(norm, group.clipping_norm) * finite).to(kind))
+        group: units.per_row(coefficients(norm, group.clipping_norm) * finite)
         for group, norm in norms.items()
     }
     of_parameter = {parameter: clip[group] for parameter, group in group_of.items()}

@@ -1,8 +1,15 @@
 """Whatever a unit holds, it moves the sum by at most the clipping norm, and a broken one by nothing."""
 
+from typing import cast
+
 import pytest
 import torch
 from torch import Tensor
+
+from client.private.ownership import trained
+from client.private.records import clipped_sums, record
+from client.private.units import Units
+from shared_model.layers import Linear
 
 from .graphs import (
     EVERY_ARCHITECTURE,
@@ -49,6 +56,41 @@ def test_no_input_however_large_or_small_moves_the_sum_by_more_than_the_bound(si
     x = torch.where((SEVERAL == 3).unsqueeze(1), size, 1e-30) * torch.randn(12, 50, generator=seeded())
     everybody, others = moves("bookkeeping", model, lambda m, x: steep(m.a(x)), x)
     assert distance(everybody, others) <= C * (1 + 1e-6)
+
+
+def without_one_of(count: int, layer: Linear, clipping_norm: float, size: float = 10.0) -> float:
+    """By how many clipping norms the sum moves when one of `count` units that all pull one way is removed."""
+    model = Net({"a": layer})
+    x = size * (0.5 + torch.rand(count, layer.weight.shape[1], generator=seeded()))
+    group_of = trained(model, one_group(model, clipping_norm))
+    sums = []
+    for kept in (torch.arange(count), torch.arange(count) != count // 2):
+        owners = Units(torch.arange(len(x[kept])), count)
+        recorded = record(lambda kept=kept: (size * model.a(x[kept])).sum(1), owners)
+        sums.append({p: cast(Tensor, found) for p, found in clipped_sums(recorded, group_of).items()})
+    moved = [(sums[0][p].double() - sums[1][p].double()).square().sum() for p in group_of]
+    return float(torch.stack(moved).sum().sqrt()) / clipping_norm
+
+
+@pytest.mark.parametrize("clipping_norm", [1.0, 1e-3, 1e-9])
+@pytest.mark.parametrize(("units", "inputs", "outputs"), [(100, 36, 5), (100_000, 36, 5), (9_000, 200, 100)])
+def test_one_unit_among_many_that_pull_one_way_moves_the_sum_by_no_more_than_the_bound(
+    units: int, inputs: int, outputs: int, clipping_norm: float
+) -> None:
+    # the last layer is large, and its sum in float64 because of its many entries
+    assert without_one_of(units, linear(inputs, outputs), clipping_norm) <= 1 + 1e-6
+
+
+def test_a_large_layer_in_a_batch_of_some_thousands_keeps_the_bound_up_to_what_is_documented() -> None:
+    assert without_one_of(8_000, linear(200, 100), 1.0) <= 1 + 1e-4
+
+
+@pytest.mark.parametrize(("clipping_norm", "size"), [(1e-3, 1e18), (1e-9, 1e17)])
+@pytest.mark.parametrize("outputs", [1, 100])
+def test_a_gradient_that_is_longer_than_float32_can_shrink_lets_in_no_more_than_the_bound(
+    outputs: int, clipping_norm: float, size: float
+) -> None:
+    assert without_one_of(2, linear(50, outputs), clipping_norm, size) <= 1 + 1e-6
 
 
 @pytest.mark.parametrize("rest", [0.0, 1e-7, 1e-4, 1e-2, 1.0])
