@@ -22,14 +22,18 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 
 class Record(NamedTuple):
-    """One use of a layer: the layer, what went in (detached), and what came out (in the graph)."""
+    """One use of a layer: the layer, what went in (detached), and the place in the graph of what came out.
+
+    The place suffices to differentiate to it, and lets go of its numbers, which only the next layer needs.
+    """
 
     layer: nn.Module
     input: Tensor
-    output: Tensor
+    output: GradientEdge
 
 
 Reader = Callable[[Sequence["Embedding"], Sequence[Tensor]], Tensor]
@@ -49,8 +53,8 @@ def recording() -> Iterator[list[Record]]:
     >>> layer = Linear(2, 1, generator=torch.Generator())
     >>> with recording() as tape:
     ...     _ = layer(torch.ones(3, 2))
-    >>> [(type(r.layer).__name__, tuple(r.input.shape), tuple(r.output.shape)) for r in tape]
-    [('Linear', (3, 2), (3, 1))]
+    >>> [(type(r.layer).__name__, tuple(r.input.shape)) for r in tape]
+    [('Linear', (3, 2))]
     """
     tape: list[Record] = []
     token = _tape.set(tape)
@@ -76,7 +80,7 @@ def recorded(layer: nn.Module, inputs: Tensor, output: Tensor) -> Tensor:
     if tape is not None:
         if not output.requires_grad:
             output.requires_grad_()
-        tape.append(Record(layer, inputs.detach(), output))
+        tape.append(Record(layer, inputs.detach(), get_gradient_edge(output)))
     return output
 
 

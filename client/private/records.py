@@ -149,5 +149,6 @@ def weighted_sums(
     of_parameter = {parameter: clip[group] for parameter, group in group_of.items()}
     sums: Sums = {}
     for layer, used in uses.items():
-        sums |= RULES[type(layer)].sums(layer, used, of_parameter)
+        if any(parameter in of_parameter for parameter in layer.parameters(recurse=False)):
+            sums |= RULES[type(layer)].sums(layer, used, of_parameter)
     return sums

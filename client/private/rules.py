@@ -68,7 +68,7 @@ class Rule(NamedTuple):
         row_axis: Where the rows of its inputs and outputs are.
         norms: Upper bounds of the norms of every unit's gradient per parameter, shape (U,), float64.
         sums: The sums of gradients over units, each times its coefficient, given per row and parameter, in
-            float64; those of parameters without coefficients mean nothing.
+            float64; at least one parameter has them, and the sums of those without mean nothing.
     """
 
     row_axis: int
@@ -142,8 +142,8 @@ def _gram_norms(a: Tensor, g: Tensor) -> Tensor:
     return torch.cat(squares).clamp_min(0).sqrt()
 
 
-def _map_sums(a: Tensor, g: Tensor, weight: Tensor | None, bias: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Sums of g a^T and of g over entries, each times its row's coefficient (B,); None stands for zeros.
+def _map_sums(a: Tensor, g: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+    """Sums of g a^T and of g over entries, each times its row's coefficient (B,).
 
     Added up in float64, where products of float32 are exact: how the parts of others are rounded must not
     depend on whether a unit is there. A layer of more than 4,096 numbers is added up in float32 while there
@@ -154,12 +154,11 @@ def _map_sums(a: Tensor, g: Tensor, weight: Tensor | None, bias: Tensor | None) 
     size = max(1, len(a) if kind == g.dtype else _CACHED // (a.shape[1] + g.shape[1]))
     for_weight = g.new_zeros(g.shape[1], a.shape[1], dtype=kind)
     for_bias = g.new_zeros(g.shape[1], dtype=kind)
-    for part in (slice(start, start + size) for start in range(0, len(a), size)):
-        x, y = a[part].to(kind), g[part].to(kind)
-        if weight is not None:
-            for_weight.addmm_((y * _of_entries(weight, len(a), kind)[part].unsqueeze(1)).T, x)
-        if bias is not None:
-            for_bias.addmv_(y.T, _of_entries(bias, len(a), kind)[part])
+    both = (_of_entries(c, len(a), kind) for c in (weight, bias))
+    for x, y, w, b in zip(*(torch.split(t, size) for t in (a, g, *both)), strict=True):
+        x, y = x.to(kind), y.to(kind)
+        for_weight.addmm_((y * w.unsqueeze(1)).T, x)
+        for_bias.addmv_(y.T, b)
     return for_weight, for_bias
 
 
@@ -192,10 +191,17 @@ def _linear_norms(layer: nn.Module, uses: Uses, units: Units) -> Norms:
 
 def _linear_sums(layer: nn.Module, uses: Uses, coefficients: Coefficients) -> Sums:
     assert isinstance(layer, Linear)
-    bias_coefficient = None if layer.bias is None else coefficients.get(layer.bias)
-    weight, bias = _map_sums(*_entries(uses), coefficients.get(layer.weight), bias_coefficient)
-    sums: Sums = {layer.weight: weight}
-    return sums if layer.bias is None else {**sums, layer.bias: bias}
+    if layer.bias is None:
+        of_row = coefficients[layer.weight]
+        return {layer.weight: _map_sums(*_entries(uses), of_row, of_row)[0]}
+    weight, bias = _map_sums(*_entries(uses), *_both(coefficients, layer.weight, layer.bias))
+    return {layer.weight: weight, layer.bias: bias}
+
+
+def _both(coefficients: Coefficients, weight: nn.Parameter, bias: nn.Parameter) -> tuple[Tensor, Tensor]:
+    """Return the coefficients of both; of one that is not trained, those of the other."""
+    trained = coefficients[weight if weight in coefficients else bias]
+    return coefficients.get(weight, trained), coefficients.get(bias, trained)
 
 
 # --- banks: one linear map per expert -----------------------------------------------------------------
@@ -223,7 +229,7 @@ def _bank_norms(layer: nn.Module, uses: Uses, units: Units) -> Norms:
 
 def _bank_sums(layer: nn.Module, uses: Uses, coefficients: Coefficients) -> Sums:
     assert isinstance(layer, Bank)
-    both = coefficients.get(layer.weight), coefficients.get(layer.bias)
+    both = _both(coefficients, layer.weight, layer.bias)
     found = [_map_sums(a, g, *both) for a, g in _experts(layer, uses)]
     return {
         layer.weight: torch.stack([weight for weight, _ in found]),
@@ -261,8 +267,6 @@ def _table_norms(layer: nn.Module, uses: Uses, units: Units) -> Norms:
 
 def _table_sums(layer: nn.Module, uses: Uses, coefficients: Coefficients) -> Sums:
     assert isinstance(layer, Embedding)
-    if layer.weight not in coefficients:
-        return {}
     ids, g = _lookups(uses)
     return {layer.weight: Rows(ids, scaled(g, coefficients[layer.weight]))}
 
