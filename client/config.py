@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from shared_model import declared
 from shared_model.errors import ConfigError
-from shared_model.schema import Federation, Role, Task
+from shared_model.schema import Federation, Role, Task, Vector
 
 from .connection import Connection, located
 from .data.canonical import TABLES
@@ -113,6 +113,7 @@ def _resolved(file: Path, written: MerchantFile, federation: Federation) -> Merc
     _check_split(file, written.split)
     _check_ways_in(file, written)
     _check_cap(file, written.privacy, federation)
+    _check_vectors(file, written.items, federation)
     tasks, own = wanted_tasks(file, written, federation)
     tier = _tier(file, me.tier, federation)
     role = _role(file, me.role, tier, federation)
@@ -179,6 +180,14 @@ def _check_cap(file: Path, cap: PrivacyCap, federation: Federation) -> None:
     if federation.privacy is None:
         allowed = "no cap, since this federation trains without differential privacy; or another federation"
         raise ConfigError(file, "privacy.max_epsilon", cap.max_epsilon, allowed)
+
+
+def _check_vectors(file: Path, items: ItemsTable | None, federation: Federation) -> None:
+    known = [name for name, feature in federation.features.items() if isinstance(feature, Vector)]
+    for name, column in items.vectors.items() if items is not None else ():
+        if name not in known:
+            allowed = f"vector features of the contract: {', '.join(known) or 'there are none'}"
+            raise ConfigError(file, f"items.vectors.{name}", column, allowed)
 
 
 def _tier(file: Path, tier: str, federation: Federation) -> str:

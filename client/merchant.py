@@ -266,7 +266,7 @@ class Merchant:
     def _fitting(self, stored: Mapping[str, Tensor], catalogues: Mapping[str, str]) -> dict[str, Tensor]:
         """Return those of `stored` that still mean what they meant when they were stored."""
         shapes = {name: parameter.shape for name, parameter in self._model.named_parameters()}
-        outdated = tuple(f"heads.{task}." for task in self._outdated(catalogues))
+        outdated = tuple(f"heads.{task}.own." for task in self._outdated(catalogues))
         return {n: t for n, t in stored.items() if shapes.get(n) == t.shape and not n.startswith(outdated)}
 
     def _outdated(self, catalogues: Mapping[str, str]) -> frozenset[str]:

@@ -63,9 +63,18 @@ class ShopTable:
 
 @dataclass(frozen=True, kw_only=True, config=CLOSED)
 class ItemsTable(ShopTable):
-    """The `[items]` table. `category_map` is a CSV of two columns: the merchant's word, the shared word."""
+    """The `[items]` table.
+
+    Attributes:
+        category_map: A CSV of two columns: the merchant's word, the shared word.
+        vectors: Vector feature of the contract to the export's column that holds one per item: lists of
+            numbers, or text.
+        separator: Splits the numbers of a vector that is given as text.
+    """
 
     category_map: str = ""
+    vectors: dict[str, str] = Field(default_factory=dict)
+    separator: Annotated[str, Field(min_length=1, max_length=4)] = "|"
 
 
 @dataclass(frozen=True, kw_only=True, config=CLOSED)

@@ -18,7 +18,7 @@ from shared_model.features import Batch
 from shared_model.schema import Federation
 
 from .arrays import load, save
-from .canonical_tables import written_out
+from .canonical_tables import vector_column, written_out
 from .encoding import encode_features
 from .rows.shop import Shop
 from .shop import read_as
@@ -32,7 +32,8 @@ def assortment(shop: Shop) -> pl.DataFrame:
     training = shop.lines.filter(pl.col("order_ts") < shop.bounds.validation_from)
     sold = training.group_by("item_id").agg(pl.col("unit_price").last())
     known = shop.facts.join(sold, on="item_id", how="full", coalesce=True)
-    return written_out(known).with_columns(price=pl.coalesce("list_price", "unit_price"))
+    priced = written_out(known).with_columns(price=pl.coalesce("list_price", "unit_price"))
+    return priced.join(shop.vectors, on="item_id", how="left", maintain_order="left")
 
 
 def described(
@@ -52,10 +53,14 @@ def described(
     slots = {
         name: column
         for name, feature in content.items()
-        if (read := feature.column or name) in rows.columns
+        if (read := _read_from(name, feature)) in rows.columns
         and (column := read_as(feature, read, rows.schema[read])) is not None
     }
     return rows.select(**slots)
+
+
+def _read_from(name: str, feature: schema.Feature) -> str:
+    return vector_column(name) if isinstance(feature, schema.Vector) else feature.column or name
 
 
 def write_items(

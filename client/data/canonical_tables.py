@@ -15,7 +15,7 @@ from client.merchant_file import ItemsTable, ShopTable, masked
 from shared_model.errors import DataError
 
 from .canonical import TABLES, ColumnType
-from .columns import UTC
+from .columns import UTC, lists_of_numbers
 from .hashing import hashed
 from .pieces import Piece
 from .presets import PRESETS, Reading
@@ -57,7 +57,7 @@ def read(config: MerchantConfig, name: str) -> CanonicalTable | None:
         return None
     tally, frames = Tally(), []
     for piece in pieces(table.source, table.query, select=partial(_available, name, table)):
-        typed = _typed(name, piece, config.timezone, tally)
+        typed = _typed(name, piece, config.timezone, tally).with_columns(_vectors(piece, table))
         kept = _usable(typed, name, tally)
         frames.append(_compact(_TIDY[name](kept), name))
     reading = tally.judge(table.source, table=name)
@@ -70,6 +70,11 @@ def read(config: MerchantConfig, name: str) -> CanonicalTable | None:
 def no_rows(name: str) -> pl.DataFrame:
     """Return the canonical table `name` without rows."""
     return pl.DataFrame(schema={c: _compact_dtype(c, d.type) for c, d in TABLES[name].items()})
+
+
+def vector_column(feature: str) -> str:
+    """Return the column of items that holds the vectors which a feature reads."""
+    return f"vector.{feature}"
 
 
 def written_out(frame: pl.DataFrame) -> pl.DataFrame:
@@ -101,7 +106,31 @@ def _available(name: str, table: ShopTable, source: str, columns: Sequence[str])
                 f"({declared.meaning}). It has: {', '.join(columns)}. Name the right one in "
                 f'[{name}] rename = {{ {column} = "..." }}.'
             )
-    return there
+    return there | _vector_columns(table, source, columns)
+
+
+def _vector_columns(table: ShopTable, source: str, columns: Sequence[str]) -> dict[str, pl.Expr]:
+    """The columns that hold vectors of items, under the names of `vector_column`.
+
+    Raises:
+        DataError: The export does not have one of them.
+    """
+    wanted = table.vectors if isinstance(table, ItemsTable) else {}
+    for feature, column in wanted.items():
+        if column not in columns:
+            raise DataError(
+                f"{masked(source)}: there is no column {column!r}, which [items] vectors names for {feature}."
+                f" It has: {', '.join(columns)}."
+            )
+    return {vector_column(feature): pl.col(column) for feature, column in wanted.items()}
+
+
+def _vectors(piece: Piece, table: ShopTable) -> list[pl.Series]:
+    if not isinstance(table, ItemsTable):
+        return []
+    return [
+        lists_of_numbers(piece.frame[c], table.separator).alias(c) for c in map(vector_column, table.vectors)
+    ]
 
 
 def _typed(name: str, piece: Piece, timezone: str, tally: Tally) -> pl.DataFrame:

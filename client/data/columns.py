@@ -174,3 +174,23 @@ def _localized(naive: pl.Expr, timezone: str) -> pl.Expr:
     return naive.dt.replace_time_zone(
         timezone, ambiguous="earliest", non_existent="null"
     ).dt.convert_time_zone("UTC")
+
+
+def lists_of_text(values: pl.Series, separator: str) -> pl.Series:
+    """Return lists of text; text is split, a blank one is missing."""
+    if isinstance(values.dtype, pl.List | pl.Array):
+        return values.cast(pl.List(pl.String))
+    text = pl.col("v").cast(pl.String).str.strip_chars()
+    split = pl.when(text != "").then(text.str.split(separator).list.eval(pl.element().str.strip_chars()))
+    return values.alias("v").to_frame().select(split).to_series()
+
+
+def lists_of_numbers(values: pl.Series, separator: str) -> pl.Series:
+    """Return lists of numbers; what is no number is missing.
+
+    >>> lists_of_numbers(pl.Series(["0.5|2", "", None]), "|").to_list()
+    [[0.5, 2.0], None, None]
+    """
+    if isinstance(values.dtype, pl.List | pl.Array) and values.dtype.inner.is_numeric():
+        return values.cast(pl.List(pl.Float32), strict=False)
+    return lists_of_text(values, separator).cast(pl.List(pl.Float32), strict=False)

@@ -13,7 +13,7 @@ from shared_model.schema import Federation, Task
 
 from . import canonical_tables
 from .canonical import TABLES
-from .canonical_tables import no_rows
+from .canonical_tables import no_rows, vector_column
 from .pieces import PIECE_ROWS
 from .reading import TableReading, TaskStatus
 from .rows import impression, item_window, purchase, session, visit
@@ -184,6 +184,7 @@ def _made(shop: Shop, kind: str, length: int, make: RowMaker) -> Iterator[pl.Dat
 def _labelled(
     shop: Shop, kind: str, made: pl.DataFrame, tasks: Mapping[str, Task], federation: Federation
 ) -> KindRows:
+    made = _with_vectors(shop, kind, made)
     columns = [source.alias(slot) for slot, source in _slots(kind, made, federation).items()]
     early: dict[str, int] = {}
     for name, task in tasks.items():
@@ -193,13 +194,22 @@ def _labelled(
     return KindRows(kind=kind, frame=made.select("time", "unit", *columns), early=early)
 
 
+def _with_vectors(shop: Shop, kind: str, made: pl.DataFrame) -> pl.DataFrame:
+    """Add the vectors of the rows' items, where the items of such rows are known."""
+    if shop.vectors.width == 1 or "category" not in library.ROW_KINDS[kind].columns:
+        return made
+    return made.join(shop.vectors, on="item_id", how="left", maintain_order="left")
+
+
 def _slots(kind: str, made: pl.DataFrame, federation: Federation) -> dict[str, pl.Expr]:
     """The features' slots that rows of this kind fill, each with an expression over the rows."""
     offered = library.ROW_KINDS[kind].columns
     slots: dict[str, pl.Expr] = {}
     for name, feature in federation.features.items():
         column = feature.column or name
-        if isinstance(feature, schema.Sequence) and column == "history" and column in offered:
+        if isinstance(feature, schema.Vector) and vector_column(name) in made.columns:
+            slots[name] = pl.col(vector_column(name))
+        elif isinstance(feature, schema.Sequence) and column == "history" and column in offered:
             facts = {of: federation.features[of].column or of for of in feature.of}
             slots |= {f"{name}.{of}": pl.col(f"history.{f}") for of, f in facts.items() if f in DESCRIBED}
         elif (
@@ -218,6 +228,8 @@ def read_as(feature: schema.Feature, column: str, dtype: pl.DataType) -> pl.Expr
         return value.cast(pl.Float64) if number else None
     if isinstance(feature, schema.Categorical):
         return value
+    if isinstance(feature, schema.Vector):
+        return value if isinstance(dtype, pl.List) else None
     if isinstance(feature, schema.Text):
         return value if dtype == pl.String else None
     if isinstance(feature, schema.Multi):

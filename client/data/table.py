@@ -14,7 +14,7 @@ from shared_model.errors import DataError
 from shared_model.schema import Federation, Task
 
 from .canonical import ColumnType
-from .columns import flags_as_numbers
+from .columns import flags_as_numbers, lists_of_numbers, lists_of_text
 from .encoding import Where
 from .pieces import Piece
 from .sources import pieces
@@ -107,9 +107,9 @@ def _feature(
     tally: Tally,
 ) -> pl.Series:
     if isinstance(feature, schema.Multi | schema.Sequence):
-        return _lists(piece.frame[column], table.separator)
+        return lists_of_text(piece.frame[column], table.separator)
     if isinstance(feature, schema.Vector):
-        return _lists(piece.frame[column], table.separator).cast(pl.List(pl.Float64), strict=False)
+        return lists_of_numbers(piece.frame[column], table.separator)
     types: Mapping[str, ColumnType] = {"numeric": "number", "categorical": "category", "text": "text"}
     return _converted(piece, column, types[feature.kind], config, tally)
 
@@ -119,7 +119,7 @@ def _label(
 ) -> pl.Series:
     values = piece.frame[column]
     if isinstance(task, schema.Multilabel):
-        return _lists(values, table.separator)
+        return lists_of_text(values, table.separator)
     if isinstance(task, schema.Multiclass | schema.Retrieval):
         return _converted(piece, column, "category", config, tally)
     if isinstance(task, schema.Binary) and values.dtype == pl.String:
@@ -131,15 +131,6 @@ def _converted(
     piece: Piece, column: str, type_: ColumnType, config: MerchantConfig, tally: Tally
 ) -> pl.Series:
     return tally.convert(piece, column, type_, timezone=config.timezone)
-
-
-def _lists(values: pl.Series, separator: str) -> pl.Series:
-    """Lists of text; text is split, a blank one is missing."""
-    if isinstance(values.dtype, pl.List | pl.Array):
-        return values.cast(pl.List(pl.String))
-    text = pl.col("v").cast(pl.String).str.strip_chars()
-    split = pl.when(text != "").then(text.str.split(separator).list.eval(pl.element().str.strip_chars()))
-    return values.alias("v").to_frame().select(split).to_series()
 
 
 def _timed(

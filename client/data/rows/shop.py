@@ -11,7 +11,7 @@ from functools import cached_property
 import numpy as np
 import polars as pl
 
-from client.data.canonical_tables import written_out
+from client.data.canonical_tables import vector_column, written_out
 from client.data.columns import UTC
 from client.data.split import Bounds
 
@@ -60,6 +60,12 @@ class Shop:
     def facts(self) -> pl.DataFrame:
         """What is known of each item (see `item_facts`)."""
         return item_facts(self.items)
+
+    @cached_property
+    def vectors(self) -> pl.DataFrame:
+        """The vectors of each item that has a row in the items table, with its id in words."""
+        columns = [column for column in self.items.columns if column.startswith(vector_column(""))]
+        return self.items.select(pl.col("item_id").cast(pl.String), *columns)
 
     @cached_property
     def deliveries(self) -> Outcomes:
