@@ -91,7 +91,7 @@ class Laboratory(nn.Module):
         ids: under `canary`, (B, L), 0 for none; numeric (B, WIDTH); logits (B, 1).
     """
 
-    uses_prior = False
+    uses_prior = is_residual = False
 
     def __init__(self, groups: Sequence[str], coordinates: int) -> None:
         super().__init__()
@@ -111,7 +111,9 @@ class Laboratory(nn.Module):
         """Return the logits of `tasks`, which are all that there is."""
         return {task: self._logit(batch, task) for task in (self.heads if tasks is None else tasks)}
 
-    def logits(self, representations: Mapping[str, Tensor], tasks: Iterable[str]) -> dict[str, Tensor]:
+    def logits(
+        self, representations: Mapping[str, Tensor], batch: Batch, tasks: Iterable[str]
+    ) -> dict[str, Tensor]:
         """Return those of `tasks`."""
         return {task: representations[task] for task in tasks}
 
