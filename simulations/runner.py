@@ -64,8 +64,19 @@ class Request:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Bench:
-    """Everything that the stages of one run read."""
+class Bench:
+    """Everything that the stages of one run read.
+
+    Attributes:
+        experiment: As its file says.
+        market: Who sells.
+        site: Where contract and merchants' files lie.
+        federation: The contract.
+        datasets: Encoded rows by merchant.
+        train: Trains a federation.
+        out: The run directory.
+        progress: Is told of every stage.
+    """
 
     experiment: Experiment
     market: Market
@@ -85,7 +96,7 @@ def run(request: Request, progress: Progress) -> results.Result:
     """
     began = time.monotonic()
     torch.set_num_threads(1)
-    bench = _prepared(request, progress)
+    bench = prepared(request, progress)
     seeds, federation = bench.experiment.experiment.seeds, bench.federation
     released = {seed: _trained(bench, seed) for seed in seeds}
     methods = _methods(bench, released)
@@ -120,8 +131,8 @@ def run(request: Request, progress: Progress) -> results.Result:
     return result
 
 
-def _prepared(request: Request, progress: Progress) -> _Bench:
-    """Read the market, write the merchants' folders and encode them."""
+def prepared(request: Request, progress: Progress) -> Bench:
+    """Read the market, write the merchants' folders and encode them (errors as in `run`)."""
     train = train_on(request.backend)
     experiment = load_experiment(request.experiment, data=request.data)
     if request.networks is not None:
@@ -140,7 +151,7 @@ def _prepared(request: Request, progress: Progress) -> _Bench:
         progress("encoding", done, len(market.merchants))
         datasets[name] = site.merchant(name, experiment.experiment.seeds[0]).dataset
     progress("encoding", len(datasets), len(datasets))
-    return _Bench(
+    return Bench(
         experiment=experiment,
         market=market,
         site=site,
@@ -176,7 +187,7 @@ def _copied_contract(original: Path, out: Path) -> Path:
     return copy
 
 
-def _spent(bench: _Bench) -> list[float]:
+def _spent(bench: Bench) -> list[float]:
     """Return the epsilon that the first training cost, by the ledger of every merchant that has one."""
     policy = bench.federation.privacy
     if policy is None:
@@ -191,7 +202,7 @@ def _spent(bench: _Bench) -> list[float]:
     return [spent(read_charges(file), limit) for file in files if file.exists()]
 
 
-def _trained(bench: _Bench, seed: int) -> SharedArrays:
+def _trained(bench: Bench, seed: int) -> SharedArrays:
     """Train the federation with one seed; with the first one, look now and then at its validation loss."""
     plan, planned = bench.experiment.experiment, bench.federation.federation.rounds
     directory = _directory(bench, seed)
@@ -213,15 +224,15 @@ def _trained(bench: _Bench, seed: int) -> SharedArrays:
         )
 
 
-def _directory(bench: _Bench, seed: int) -> Path:
+def _directory(bench: Bench, seed: int) -> Path:
     return bench.out / f"seed-{seed}"
 
 
-def _lineage(bench: _Bench, seed: int) -> str:
+def _lineage(bench: Bench, seed: int) -> str:
     return f"{bench.experiment.experiment.name}-{seed}"
 
 
-def _methods(bench: _Bench, released: Mapping[int, SharedArrays]) -> Methods:
+def _methods(bench: Bench, released: Mapping[int, SharedArrays]) -> Methods:
     """Score everything that is compared."""
     seeds, contract, datasets = tuple(released), bench.federation, bench.datasets
     bench.progress("alone, linear", 0, 1)
@@ -252,7 +263,7 @@ def _methods(bench: _Bench, released: Mapping[int, SharedArrays]) -> Methods:
 _NETWORKS = {"single-task network": baselines.single_task, "multi-task network": baselines.multi_task}
 
 
-def _networks(bench: _Bench, method: str, seed: int) -> Scores:
+def _networks(bench: Bench, method: str, seed: int) -> Scores:
     """Train one kind of network alone at every merchant."""
     parts = []
     for done, (name, dataset) in enumerate(bench.datasets.items()):
@@ -263,7 +274,7 @@ def _networks(bench: _Bench, method: str, seed: int) -> Scores:
     return merged(parts)
 
 
-def _pooled(bench: _Bench, done: int, seed: int) -> Scores:
+def _pooled(bench: Bench, done: int, seed: int) -> Scores:
     total = len(bench.experiment.experiment.seeds)
     bench.progress("pooled", done, total)
     source = torch.Generator().manual_seed(int(generator(seed, "pooled").integers(2**62)))
@@ -272,7 +283,7 @@ def _pooled(bench: _Bench, done: int, seed: int) -> Scores:
     return found
 
 
-def _newcomers(bench: _Bench, tasks: tuple[results.Task, ...], methods: Methods) -> tuple[results.Cell, ...]:
+def _newcomers(bench: Bench, tasks: tuple[results.Task, ...], methods: Methods) -> tuple[results.Cell, ...]:
     """Train once without the newcomers; return their cells with what they are then served as `prior`."""
     names = bench.experiment.experiment.newcomers
     if not names:
@@ -299,7 +310,7 @@ def _newcomers(bench: _Bench, tasks: tuple[results.Task, ...], methods: Methods)
     return cells_of(bench.federation, datasets, tasks, seen, seed=seed)
 
 
-def _merchants(bench: _Bench) -> tuple[results.Merchant, ...]:
+def _merchants(bench: Bench) -> tuple[results.Merchant, ...]:
     seed = bench.experiment.experiment.seeds[0]
     return tuple(
         facts.merchant(name, tables, bench.site.merchant(name, seed).describe().tier, bench.datasets[name])

@@ -1,5 +1,6 @@
 """A merchant's examples, encoded once into `<state>/encoded/` (`kept.py`) and then memory-mapped."""
 
+import copy
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import lru_cache
@@ -107,6 +108,21 @@ class Dataset:
         found = self._stored.batch(rows, tasks)
         items = {name: items for name, items in self._items.items() if name in found.labels}
         return replace(found, items=items) if items else found
+
+    def narrowed(self, tasks: Iterable[str], training: NDArray[np.bool_]) -> "Dataset":
+        """Return the same rows with fewer tasks, of which fewer train; validation and test rows stay.
+
+        Args:
+            tasks: Names of those to keep.
+            training: Whether a training row still is one, shape (N,); what it says of others is not read.
+        """
+        fewer = copy.copy(self)
+        fewer.tasks = {name: self.tasks[name] for name in tasks}
+        fewer.own_tasks = self.own_tasks & frozenset(fewer.tasks)
+        dropped = (self._part == PARTS.index("train")) & ~training
+        fewer._part = np.where(dropped, np.uint8(len(PARTS)), self._part)
+        fewer._rows = lru_cache(maxsize=None)(fewer._find)
+        return fewer
 
     def sold(self, task: str) -> NDArray[np.int64]:
         """Return how often training rows chose each item of a catalogue, shape (items,)."""
