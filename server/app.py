@@ -70,12 +70,16 @@ def _run(grid: Grid, told: RunConfig, federation: Federation, settings: RunSetti
 def _trained(grid: Grid, told: RunConfig, federation: Federation, settings: RunSettings) -> None:
     from shared_model import model
 
+    from . import onboarding
+
     sign = signer(told, federation)
     roster = roster_of(told, federation)
     arrays = coordinator.train(
         grid,
         federation,
-        model.initial_shared(federation, settings.seed),
+        onboarding.read(Path(told.start), federation)
+        if told.start
+        else model.initial_shared(federation, settings.seed),
         settings=settings,
         roster=roster,
         moved_by=model.movers(federation),

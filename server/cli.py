@@ -107,6 +107,41 @@ def plan(
 
 
 @app.command()
+def carry(
+    release: Annotated[Path, typer.Argument(help="The released.safetensors of the old contract.")],
+    contract: Annotated[Path, typer.Argument(help="The new federation.toml.")],
+    old_contract: Annotated[
+        Path | None, typer.Option(help="The old one; by default that of the release's folder.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The file to make; by default start.safetensors beside the new contract."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of what begins anew.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Take a released model over to a new contract: features or tasks added or removed.
+
+    Prints what is carried, what begins anew and what is dropped; `run --start` begins with the file it makes.
+    """
+    from . import onboarding
+
+    old, new = load_federation(old_contract or onboarding.contract_of(release)), load_federation(contract)
+    carried = onboarding.carry(onboarding.read(release, old), old, new, seed=seed)
+    file = out or contract.parent / onboarding.START
+    onboarding.write(file, carried, old, new)
+    facts = {
+        "file": str(file),
+        "whole": carried.whole,
+        "columns": {name: f"{some} of {all_}" for name, (some, all_) in carried.columns.items()},
+        "anew": carried.anew,
+        "dropped": carried.dropped,
+        "privacy": onboarding.promise(old, new),
+    }
+    _shown(facts, _carried(facts), as_json)
+
+
+@app.command()
 def init(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Made here; nothing in it is overwritten.")],
     contract: Annotated[Path, typer.Option(help="The federation.toml to found the federation on.")],
@@ -203,6 +238,10 @@ def run(
     folder: Folder,
     new: Annotated[bool, typer.Option("--new", help="Leave an unfinished run and begin another.")] = False,
     seed: Annotated[int, typer.Option(help="Of the initial model.")] = 0,
+    start: Annotated[
+        Path | None,
+        typer.Option(help="Begin with these arrays instead: a released file of this contract, or `carry`'s."),
+    ] = None,
     wait_members: WaitMembers = None,
     wait_seconds: WaitSeconds = 300.0,
 ) -> None:
@@ -212,9 +251,11 @@ def run(
     """
     from .deployment import market as markets
     from .deployment import running
+    from .deployment.lineages import Origin
 
     waiting = running.Waiting(members=wait_members, seconds=wait_seconds)
-    running.run(markets.load(folder), Console(emoji=False), new=new, seed=seed, waiting=waiting)
+    origin = Origin(seed, str(start.absolute()) if start else "")
+    running.run(markets.load(folder), Console(emoji=False), new=new, origin=origin, waiting=waiting)
 
 
 @app.command()
@@ -241,6 +282,21 @@ def status(
         typer.echo(json.dumps(facts, indent=2))
     else:
         statuses.show(facts, Console(emoji=False))
+
+
+def _carried(facts: dict[str, Any]) -> Table:
+    table = Table(
+        title=f"{facts['file']}: what a training starts from", show_header=False, title_justify="left"
+    )
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    parts = [f"{name} ({columns} columns)" for name, columns in facts["columns"].items()]
+    rows = {"carried": facts["whole"], "carried in part": parts, "begins anew": facts["anew"]}
+    for title, names in {**rows, "dropped": facts["dropped"]}.items():
+        table.add_row(title, "\n".join(names) or "nothing")
+    if facts["privacy"]:
+        table.add_row("privacy", facts["privacy"])
+    return table
 
 
 def _shown(facts: dict[str, Any], drawn: RenderableType, as_json: bool) -> None:

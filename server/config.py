@@ -48,6 +48,7 @@ class RunConfig:
         members: Path of the enrolment file (`server.enrolment`); empty to ask every node who it is.
         lineage: Empty to go on with the run directory's own, or to begin a new one where it is empty.
         seed: Of the initial shared arrays.
+        start: Path of a file of shared arrays to begin with instead (`server.onboarding`); empty for none.
         signing_key: Path of the private key that belongs to the contract's `coordinator_key`; empty where the
             contract has none.
         doorman: Path of the socket of whoever holds the nodes' polls (`server.deployment`); empty for nobody.
@@ -64,6 +65,7 @@ class RunConfig:
     members: str = ""
     lineage: str = ""
     seed: int = 0
+    start: str = ""
     signing_key: str = ""
     doorman: str = ""
     ledgers: str = ""

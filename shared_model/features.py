@@ -96,8 +96,18 @@ class Encoded:
         return torch.cat([self.dense, self.embedded], -1)
 
 
+class Column(NamedTuple):
+    """One column of `Encoded.joined`: the feature that it comes from, and which part of it it is."""
+
+    feature: str
+    part: str
+
+
 class FeatureEncoder(nn.Module):
     """One embedding per declared feature; numbers pass through fixed public transforms.
+
+    Attributes:
+        columns: What the columns of `Encoded.joined` are, in their order.
 
     Shapes:
         input: a `Batch` of B rows; output: `Encoded`, (..., B, dense_width) and (..., B, embedded_width).
@@ -137,6 +147,13 @@ class FeatureEncoder(nn.Module):
         self._widths = width | {n: encoder.width for n, encoder in encoders.items()}
         self.dense_width = sum(f.width for f in self._numeric.values())
         self.embedded_width = sum(self._widths.values()) - self.dense_width
+        self.columns = tuple(
+            Column(name, part) for name, f in self._numeric.items() for part in _parts(f)
+        ) + tuple(
+            Column(name, str(position))
+            for name in (*self._categorical, *self._bags, *self._vectors, *self._sequences)
+            for position in range(self._widths[name])
+        )
 
     def forward(self, batch: Batch) -> Encoded:
         """Return the dense and the embedded part of `batch`."""
@@ -211,3 +228,9 @@ class FeatureEncoder(nn.Module):
         vectors = [self.tables[of](i) for of, i in zip(described, ids, strict=True)]
         encoded: Tensor = self.sequences[name](vectors, ids)
         return encoded
+
+
+def _parts(feature: schema.Numeric) -> list[str]:
+    """Return the columns of a number, in the order of `FeatureEncoder`'s dense part."""
+    knots = [f"hinge {knot}" for knot in feature.hinges] + [f"step {knot}" for knot in feature.steps]
+    return ["value", *knots, *(["missing"] if feature.flag_missing else [])]

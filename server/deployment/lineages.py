@@ -78,6 +78,19 @@ class Run:
         return self.directory / "flower-run"
 
 
+@dataclass(frozen=True)
+class Origin:
+    """What a training begins with.
+
+    Attributes:
+        seed: Of the initial model.
+        start: Absolute path of a file of arrays to begin with instead; empty for none.
+    """
+
+    seed: int
+    start: str = ""
+
+
 def all_of(market: Market) -> Sequence[Run]:
     """Return the runs, oldest first."""
     return [Run(path.parent) for path in sorted(market.runs.glob("*/run.toml"))]
@@ -104,14 +117,17 @@ def new(market: Market) -> Run:
     return Run(directory)
 
 
-def write_settings(market: Market, run: Run, *, seed: int, wait_members: int, wait_seconds: float) -> None:
+def write_settings(
+    market: Market, run: Run, origin: Origin, *, wait_members: int, wait_seconds: float
+) -> None:
     """Write what the ServerApp is told; all paths are absolute and those of today."""
     settings = {
         "contract": str(market.contract),
         "run-directory": str(run.directory),
         "members": str(market.members),
         "lineage": run.lineage,
-        "seed": seed,
+        "seed": origin.seed,
+        "start": origin.start,
         "signing-key": str(market.signing_key),
         "doorman": str(market.poke_socket) if market.settings.doorman else "",
         "ledgers": str(market.ledgers),
@@ -121,13 +137,14 @@ def write_settings(market: Market, run: Run, *, seed: int, wait_members: int, wa
     files.write(run.settings, tomli_w.dumps(settings).encode())
 
 
-def seed_of(run: Run) -> int:
-    """Return the seed with which a run began.
+def origin_of(run: Run) -> Origin:
+    """Return what a run began with.
 
     Raises:
         StateError: Its settings are damaged.
     """
-    found: Any = declared.read_toml(run.settings).get("seed")
-    if not isinstance(found, int):
+    found: Any = declared.read_toml(run.settings)
+    seed, start = found.get("seed"), found.get("start", "")
+    if not isinstance(seed, int) or not isinstance(start, str):
         raise StateError(f"{run.settings} holds no seed: put the one back with which the run began.")
-    return found
+    return Origin(seed, start)

@@ -9,6 +9,7 @@ Guarantees:
 
 import time
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -16,11 +17,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from shared_model.errors import StateError
 from shared_model.schema import load_federation
 
+from .. import onboarding
 from ..open_round import needed
 from . import flower, lineages, members, superlink, thin_app
 from .following import RunStopped, Tail, follow
 from .history import Event, History, RoundHistory, tally, told
-from .lineages import Run
+from .lineages import Origin, Run
 from .market import Market
 
 _LOOK_SECONDS = 0.5
@@ -40,10 +42,11 @@ class Waiting:
     seconds: float = 300.0
 
 
-def run(market: Market, console: Console, *, new: bool, seed: int, waiting: Waiting) -> None:
+def run(market: Market, console: Console, *, new: bool, origin: Origin, waiting: Waiting) -> None:
     """Begin a new training and follow it to its end.
 
     Raises:
+        FingerprintMismatch: What it is to start from belongs to another contract.
         StateError: No members, no SuperLink, or an unfinished run that `new` does not put aside.
         RunStopped: It ended before the release.
     """
@@ -61,8 +64,10 @@ def run(market: Market, console: Console, *, new: bool, seed: int, waiting: Wait
             f"`fedbazaar-server resume {market.folder}` goes on with it; `run --new` leaves it and begins "
             "another."
         )
+    if origin.start:
+        onboarding.read(Path(origin.start), load_federation(market.contract))
     begun = lineages.new(market)
-    _start(market, begun, console, seed=seed, waiting=waiting)
+    _start(market, begun, console, origin, waiting=waiting)
 
 
 def resume(market: Market, console: Console, *, waiting: Waiting) -> None:
@@ -81,7 +86,7 @@ def resume(market: Market, console: Console, *, waiting: Waiting) -> None:
         raise StateError(f"Flower's run {active} goes on, which is another one. Stop it: flwr stop {active}.")
     if active and not _had_died(market, found, active, console):
         return
-    _start(market, found, console, seed=lineages.seed_of(found), waiting=waiting)
+    _start(market, found, console, lineages.origin_of(found), waiting=waiting)
 
 
 def _had_died(market: Market, one: Run, identity: int, console: Console) -> bool:
@@ -98,9 +103,9 @@ def _had_died(market: Market, one: Run, identity: int, console: Console) -> bool
     return False
 
 
-def _start(market: Market, one: Run, console: Console, *, seed: int, waiting: Waiting) -> None:
+def _start(market: Market, one: Run, console: Console, origin: Origin, *, waiting: Waiting) -> None:
     wanted = _quorum(market) if waiting.members is None else waiting.members
-    lineages.write_settings(market, one, seed=seed, wait_members=wanted, wait_seconds=waiting.seconds)
+    lineages.write_settings(market, one, origin, wait_members=wanted, wait_seconds=waiting.seconds)
     thin_app.write(market.app)
     tail = Tail(one.journal)
     before = replace(told(tail.new()), stopped="")

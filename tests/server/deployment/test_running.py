@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from server import onboarding
 from server.config import parse_run_config
 from server.deployment import flower, following, lineages, running, superlink
 from server.deployment.flower import FlowerRun
@@ -17,9 +18,10 @@ from server.deployment.following import RunStopped, Tail
 from server.deployment.lineages import Run
 from server.deployment.market import Market
 from server.deployment.running import Waiting
-from shared_model import declared
-from shared_model.errors import StateError
+from shared_model import declared, schema
+from shared_model.errors import FingerprintMismatch, StateError
 from shared_model.journal import Journal
+from shared_model.model import initial_shared
 from tests.server.deployment.markets import founded, with_members
 
 STARTED = {"event": "run_started", "rounds": 3, "fingerprint": "f" * 64}
@@ -78,8 +80,11 @@ def link(market: Market, monkeypatch: pytest.MonkeyPatch) -> Flower:
     return Flower(market, monkeypatch)
 
 
-def begun(market: Market, *, new: bool = False, seed: int = 0, waiting: Waiting | None = None) -> str:
-    return shown(lambda c: running.run(market, c, new=new, seed=seed, waiting=waiting or Waiting()))
+def begun(
+    market: Market, *, new: bool = False, seed: int = 0, start: str = "", waiting: Waiting | None = None
+) -> str:
+    origin = lineages.Origin(seed, start)
+    return shown(lambda c: running.run(market, c, new=new, origin=origin, waiting=waiting or Waiting()))
 
 
 def resumed(market: Market) -> str:
@@ -247,7 +252,11 @@ def test_an_unfinished_run_that_was_left_is_left_for_good(market: Market, link: 
     left = lineages.new(market)
     left.directory.rename(left.directory.with_name("20200101-000000-left"))
     lineages.write_settings(
-        market, lineages.Run(market.runs / "20200101-000000-left"), seed=0, wait_members=1, wait_seconds=1
+        market,
+        lineages.Run(market.runs / "20200101-000000-left"),
+        lineages.Origin(0),
+        wait_members=1,
+        wait_seconds=1,
     )
     link.events = [WHOLE, WHOLE]
     link.status = "finished:completed"
@@ -272,6 +281,34 @@ def test_resume_goes_on_with_lineage_and_seed(market: Market, link: Flower) -> N
     assert declared.read_toml(link.started[1])["seed"] == 7
 
 
+def test_a_run_starts_from_what_was_carried_and_so_does_its_resumption(
+    market: Market, link: Flower, tmp_path: Path
+) -> None:
+    contract = schema.load_federation(market.contract)
+    carried = onboarding.carry(initial_shared(contract, 0), contract, contract, seed=0)
+    onboarding.write(tmp_path / "start.safetensors", carried, contract, contract)
+    link.events = [[STARTED, {"event": "run_stopped", "reason": "x"}], [RELEASED]]
+    with pytest.raises(RunStopped):
+        begun(market, start=str(tmp_path / "start.safetensors"))
+    link.status = "finished:failed"
+    resumed(market)
+    assert {declared.read_toml(path)["start"] for path in link.started} == {
+        str(tmp_path / "start.safetensors")
+    }
+
+
+def test_a_run_does_not_start_from_what_belongs_to_another_contract(
+    market: Market, link: Flower, tmp_path: Path
+) -> None:
+    old = schema.load_federation(market.contract)
+    other = schema.parse_federation({**declared.read_toml(market.contract), "local": {"proximal": 1.0}})
+    carried = onboarding.carry(initial_shared(old, 0), old, other, seed=0)
+    onboarding.write(tmp_path / "start.safetensors", carried, old, other)
+    with pytest.raises(FingerprintMismatch, match="carry"):
+        begun(market, start=str(tmp_path / "start.safetensors"))
+    assert not lineages.all_of(market)
+
+
 def test_what_an_earlier_attempt_said_does_not_stop_the_next_one(market: Market, link: Flower) -> None:
     link.events = [[STARTED, {"event": "run_stopped", "reason": "old"}], [RELEASED]]
     with pytest.raises(RunStopped, match="old"):
@@ -284,7 +321,7 @@ def test_resume_follows_a_run_that_still_goes_on(
     market: Market, link: Flower, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = lineages.new(market)
-    lineages.write_settings(market, run, seed=0, wait_members=1, wait_seconds=1)
+    lineages.write_settings(market, run, lineages.Origin(0), wait_members=1, wait_seconds=1)
     run.remember(101)
     write(run, [STARTED])
     link.started = [run.settings]
@@ -302,7 +339,7 @@ def test_resume_follows_a_run_that_still_goes_on(
 def test_resume_starts_again_what_flower_only_thinks_goes_on(market: Market, link: Flower) -> None:
     # After a crash of the SuperLink its run is "running" for some seconds more.
     run = lineages.new(market)
-    lineages.write_settings(market, run, seed=0, wait_members=1, wait_seconds=1)
+    lineages.write_settings(market, run, lineages.Origin(0), wait_members=1, wait_seconds=1)
     run.remember(101)
     write(run, [STARTED, {"event": "run_stopped", "reason": "x"}])
     link.started, link.events = [run.settings], [[], [{"event": "resumed", "round": 0}, RELEASED]]

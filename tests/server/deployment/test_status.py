@@ -22,7 +22,7 @@ def market(tmp_path: Path) -> Market:
 
 def with_run(market: Market, *events: dict[str, object]) -> lineages.Run:
     run = lineages.new(market)
-    lineages.write_settings(market, run, seed=0, wait_members=1, wait_seconds=1)
+    lineages.write_settings(market, run, lineages.Origin(0), wait_members=1, wait_seconds=1)
     run.remember(101)
     with Journal(run.journal) as journal:
         for event in events:
