@@ -29,6 +29,7 @@ import numpy as np
 import torch
 
 from shared_model import files, schema
+from shared_model.architectures.wide import Wide
 from shared_model.errors import ConfigError, FingerprintMismatch, StateError
 from shared_model.features import Encoded
 from shared_model.layers import Bank, Linear, recording
@@ -38,7 +39,9 @@ from shared_model.protocol import SharedArrays
 START = "start.safetensors"
 """Name of the file that a training starts from, where nobody names another."""
 
-_TRAINING = frozenset({"weight", "residual_penalty", "initial", "max_items", "head", "dropout"})
+_TRAINING = frozenset(
+    {"weight", "residual_penalty", "initial", "max_items", "max_full", "negatives", "head", "dropout"}
+)
 """Keys of a task or a feature that change how it is trained, and not what its parameters mean."""
 _OWN_COLUMNS = frozenset({"hinges", "steps", "flag_missing"})
 """Keys of a number that add columns to it, and change none of the others."""
@@ -162,18 +165,22 @@ class _Move:
         self._bottom = old.bottom == new.bottom
         self._domains = old.adaptation and new.adaptation and old.adaptation.domains == new.adaptation.domains
         self._features = _same_features(old, new)
+        self._old_columns, self._columns = before.encoder.columns, self._model.encoder.columns
+        read = {column.feature for column in self._columns}
+        self._others = self._old_columns != self._columns or not read <= self._features
         self._tasks = {
             name
             for name, task in new.tasks.items()
-            if name in old.tasks
-            and _meaning(task) == _meaning(old.tasks[name])
-            and set(getattr(task, "content", ())) <= self._features
+            if name in old.tasks and _meaning(task) == _meaning(old.tasks[name]) and self._items_same(task)
         }
-        self._old_columns, self._columns = before.encoder.columns, self._model.encoder.columns
-        self._others = self._old_columns != self._columns or not {c.feature for c in self._columns} <= set(
-            self._features
-        )
         self._readers = _readers_of_columns(self._model)
+
+    def _items_same(self, task: schema.Task) -> bool:
+        """Whether a tower of items, where the task has one, reads and meets what it did before."""
+        if not isinstance(task, schema.Retrieval) or not task.content:
+            return True
+        meets_columns = isinstance(self._model.bottom, Wide)
+        return set(task.content) <= self._features and not (meets_columns and self._others)
 
     def means_the_same(self, name: str) -> bool:
         """Whether an array of this name belongs to the same thing under both contracts."""
@@ -240,7 +247,7 @@ def _readers_of_columns(model: MultiTaskModel) -> frozenset[str]:
     )
     sent, tasks = encoded.joined, tuple(model.heads)
     with recording() as tape:
-        model.logits(model.bottom(encoded, tasks), tasks)
+        model.priors(model.bottom(encoded, tasks), tasks)
     read = [
         record.layer
         for record in tape
