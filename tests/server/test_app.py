@@ -69,6 +69,16 @@ def test_a_run_leaves_the_released_arrays_behind(contract):
     assert metadata["fingerprint"] == federation.fingerprint
 
 
+def test_a_run_begins_with_what_was_released_before(contract):
+    start(make_grid(), contract)
+    before, _ = read_tensors(contract.parent / "run" / RELEASED)
+    again = {"run-directory": str(contract.parent / "next"), "start": str(contract.parent / "run" / RELEASED)}
+    start(make_grid(), contract, **again)
+    after, _ = read_tensors(contract.parent / "next" / RELEASED)
+    moved = {name: float((after[name] - before[name]).mean()) for name in before}
+    assert moved == pytest.approx(dict.fromkeys(before, 4.0))
+
+
 def test_the_next_round_is_not_asked_for_before_merchants_accept_it(contract, monkeypatch):
     contract.write_text(CONTRACT.replace("rounds = 2", "rounds = 2\npace_seconds = 600"))
     slept = []
