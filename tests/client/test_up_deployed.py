@@ -207,8 +207,8 @@ def test_a_merchant_trains_and_runs_nothing_of_what_was_sent(link: SuperLink, en
         up.says(f"node    ready: connected to {link.address}")
         answers = asked(link, shop, "train", "query", "evaluate", client=foreign(shop / "was-run"))
     names = sorted(shops.start(load_federation(shop / "federation.toml")))
-    assert answers["train"] == {"arrays": names, "report": ["lineage", "round", "version"]}
-    assert answers["query"] == {"report": ["name", "tasks", "tier"]}
+    assert answers["train"] == {"arrays": names, "report": ["ledger", "lineage", "round", "version"]}
+    assert answers["query"] == {"report": ["name", "role", "tasks", "tier"]}
     assert answers["evaluate"] == {"code": Refusal.FAILED, "reason": None}
     assert not (shop / "was-run").exists()
 
