@@ -235,7 +235,7 @@ class Merchant:
         start = precision.rounded(arrays, PRECISIONS["float32"])
         from_arrays(self._model, start)
         load(self._model, self._local_of(last))
-        told = self._rounds.train(self._model, instruction)
+        told = self._rounds.train(self._model, instruction, last.memory if last is not None else {})
         trained = to_arrays(self._model, self._model.shared_parameters())
         reply = precision.encoded(trained, start, self._precision)
         local = take(self._model, self._model.local_parameters())
@@ -251,6 +251,7 @@ class Merchant:
             reply={name: torch.from_numpy(array) for name, array in reply.items()},
             catalogues=self._catalogues,
             ledger=told.ledger,
+            memory=told.memory,
         )
         save_round(self.config.state, state)
         return Answer(reply, told.ledger)

@@ -15,6 +15,7 @@ from shared_model.schema import Federation
 from .config import MerchantConfig
 from .data.dataset import Dataset
 from .training import train_plain
+from .weighting import Memory
 
 Stream = Callable[[str, int], torch.Generator]
 """`stream(purpose, number)` is a generator of its own for one purpose."""
@@ -26,10 +27,12 @@ class Trained(NamedTuple):
     Attributes:
         ledger: Head of the ledger that holds the round's charge; empty without privacy.
         extra: Arrays that leave beside the shared parameters.
+        memory: What the next round must know; it stays at the merchant.
     """
 
     ledger: str
     extra: SharedArrays
+    memory: Memory
 
 
 class Rounds(Protocol):
@@ -46,8 +49,13 @@ class Rounds(Protocol):
     def tasks(self) -> frozenset[str]:
         """Return the common tasks whose shared prior the merchant trains, as far as its data decides."""
 
-    def train(self, model: MultiTaskModel, instruction: Instruction) -> Trained:
+    def train(self, model: MultiTaskModel, instruction: Instruction, memory: Memory) -> Trained:
         """Train one round in place.
+
+        Args:
+            model: Holds the round's shared parameters and the merchant's own.
+            instruction: Which round of which training.
+            memory: What the last round of this training left; nothing before the first.
 
         Raises:
             Refused: As in `check`, or the budget is spent; nothing was trained.
@@ -67,16 +75,17 @@ class PlainRounds:
         """Return the common tasks for which there are labels."""
         return frozenset(self._dataset.tasks) - self._dataset.own_tasks
 
-    def train(self, model: MultiTaskModel, instruction: Instruction) -> Trained:
+    def train(self, model: MultiTaskModel, instruction: Instruction, memory: Memory) -> Trained:
         """Train without privacy (`client.training.train_plain`)."""
-        train_plain(
+        remembered = train_plain(
             model,
             self._dataset,
             self._federation,
             self._stream(instruction.lineage, instruction.round),
             public=f"{instruction.lineage}/{instruction.round}",
+            memory=memory,
         )
-        return Trained("", {})
+        return Trained("", {}, remembered)
 
 
 def rounds_for(

@@ -39,6 +39,7 @@ class RoundState:
         reply: What was answered.
         catalogues: Retrieval task -> digest of the items that its head chooses among, in their order.
         ledger: Head of the privacy ledger that was told with the reply; empty without privacy.
+        memory: What the contract's task weighting remembers (`client.weighting`).
     """
 
     fingerprint: str
@@ -49,6 +50,7 @@ class RoundState:
     reply: Mapping[str, Tensor]
     catalogues: Mapping[str, str] = field(default_factory=dict)
     ledger: str = ""
+    memory: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +83,7 @@ def save_round(folder: Path, state: RoundState, *, durable: bool = True) -> None
         OSError: The disk is full or not writable; the round before is still there.
     """
     tensors = _prefixed("local/", state.local) | _prefixed("reply/", state.reply)
+    tensors |= _prefixed("memory/", state.memory)
     metadata = {
         "version": VERSION,
         "fingerprint": state.fingerprint,
@@ -114,6 +117,7 @@ def load_round(folder: Path, fingerprint: str, lineage: str) -> RoundState | Non
         local=_under("local/", tensors),
         reply=_under("reply/", tensors),
         catalogues=_under("catalogue/", metadata),
+        memory=_under("memory/", tensors),
     )
 
 

@@ -7,21 +7,26 @@ Notation: B rows in a step, K local steps.
 """
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from shared_model.features import Batch
-from shared_model.heads import row_losses
+from shared_model.heads import Losses, row_losses
 from shared_model.model import MultiTaskModel
 from shared_model.parameters import take
-from shared_model.schema import Federation, LocalTraining, MetaLearning
+from shared_model.schema import Federation, LocalTraining, MetaLearning, Task
 
 from .contests import with_contests
 from .data.examples import Examples
 from .meta import SHARE, adapted, halved
+from .weighting import WEIGHTINGS, Memory, Step
+
+Backward = Callable[[Sequence[Tensor], Sequence[nn.Parameter], Sequence[nn.Parameter]], None]
+"""`backward(losses, shared, own)` adds the gradients of a step; a parameter of `own` is moved by one task."""
 
 
 def train_plain(
@@ -31,21 +36,28 @@ def train_plain(
     generator: torch.Generator,
     *,
     public: str = "",
-) -> None:
+    memory: Memory | None = None,
+) -> Memory:
     """Take K optimiser steps on the merchant's training rows, without privacy.
 
     With `[local.meta]` each of them is a step of meta-learning (`client/meta.py`).
 
     A step draws B = `expected_batch` rows of each kind without replacement (all of them where there are
-    fewer, or with `full_batch`) and minimises, summed over tasks, weight x sum of row losses / B. A merchant
-    without training rows, or without a task that moves anything shared, changes nothing.
+    fewer, or with `full_batch`) and minimises, summed over tasks, factor x weight x sum of row losses / B
+    with the factors of the contract's weighting; where the tasks' gradients of what they share conflict, the
+    contract's rule makes one of them (`conflicts.py`). A merchant without training rows, or without a task
+    that moves anything shared, changes nothing.
 
     Args:
         model: Holds the round's shared parameters and the merchant's own; changed in place.
         dataset: The merchant's rows.
-        federation: Steps, batch, optimiser, FedProx term.
-        generator: Draws the rows, and which of their vectors are hidden.
+        federation: Steps, batch, optimiser, FedProx term, weighting, rule for conflicts.
+        generator: Draws the rows, which of their vectors are hidden, and what the rule draws.
         public: Name of the round, from which the negatives of large catalogues are drawn (`contests.py`).
+        memory: What the weighting remembers of the round before.
+
+    Returns:
+        What it remembers for the next one.
 
     Source: McMahan et al. (2017), algorithm 1 (ClientUpdate); Li et al. (2020), eq. 2 for the proximal term.
     """
@@ -53,7 +65,7 @@ def train_plain(
     kinds = sorted({dataset.rows_of[t] for t in tasks})
     names = trained_parameters(model, tasks, federation.local)
     if not names:
-        return
+        return memory or {}
     parameters = dict(model.named_parameters())
     optimizer = _OPTIMIZERS[federation.local.optimizer](
         [parameters[n] for n in names],
@@ -63,12 +75,20 @@ def train_plain(
     anchor = take(model, model.shared_parameters()) if federation.local.proximal else {}
     terms = federation.federation
     uniform, looks = partial(Tensor.uniform_, generator=generator), itertools.count()
+    weigher = WEIGHTINGS[federation.local.weighting](memory or {})
+    common = model.moved_by_several(names, tasks)
+    shared, own = ([parameters[n] for n in names if (n in common) == several] for several in (True, False))
+    backward = _backward(federation.local, generator)
 
-    def loss(rows: Tensor, share: float) -> Tensor:
+    def losses(rows: Tensor, share: float) -> list[Tensor]:
         divisors = dict.fromkeys(kinds, share * terms.expected_batch)
         batch = model.encoder.with_hidden(dataset.batch(rows, tasks), uniform)
         batch = with_contests(model, batch, dataset.tasks, f"{public}/{next(looks)}")
-        return multitask_loss(model, dataset, batch, tasks, divisors)
+        found, recognised = trained_losses(model, dataset.tasks, batch, tasks)
+        parts = _divided(dataset, found, divisors)
+        factors = weigher.factors(_step(parts, found, shared))
+        weighed = [factors.get(task, 1.0) * part for task, part in parts.items()]
+        return weighed if recognised is None else [recognised.sum() / max(divisors.values()), *weighed]
 
     drawn = batches(dataset, kinds, None if terms.full_batch else terms.expected_batch, generator)
     for rows in itertools.islice(drawn, terms.local_steps):
@@ -76,25 +96,44 @@ def train_plain(
         for name, start in anchor.items():
             pull = 0.5 * federation.local.proximal * (parameters[name] - start).square().sum()
             pull.backward()  # type: ignore[no-untyped-call]
-        _differentiate(model, names, rows, loss, federation.local.meta, generator)
+        with _where(model, names, rows, losses, federation.local.meta, generator) as found:
+            backward(found(), shared, own)
         optimizer.step()
+    return weigher.memory()
 
 
-def _differentiate(
+@contextmanager
+def _where(
     model: MultiTaskModel,
     names: list[str],
     rows: list[Tensor],
-    loss: Callable[[Tensor, float], Tensor],
+    losses: Callable[[Tensor, float], list[Tensor]],
     meta: MetaLearning | None,
     generator: torch.Generator,
-) -> None:
-    """Add the gradient of one step to the parameters: of `loss(rows, share of the divisor)`."""
+) -> Iterator[Callable[[], list[Tensor]]]:
+    """Give the losses of one step where their gradient is taken; `losses(rows, share of the divisor)`."""
     if meta is None:
-        loss(torch.cat(rows), 1.0).backward()  # type: ignore[no-untyped-call]
+        yield partial(losses, torch.cat(rows), 1.0)
         return
     support, query = halved(rows, generator)
-    with adapted(model, names, lambda: loss(support, SHARE), meta):
-        loss(query, SHARE).backward()  # type: ignore[no-untyped-call]
+    with adapted(model, names, lambda: _added(losses(support, SHARE)), meta):
+        yield partial(losses, query, SHARE)
+
+
+def _backward(local: LocalTraining, generator: torch.Generator) -> Backward:
+    """Return how the contract makes one gradient of those of all tasks."""
+    if local.conflict == "none":
+        return _add_gradients
+    from .conflicts import Resolver  # TorchJD takes seconds to import, so only where it is asked for
+
+    return Resolver(local.conflict, generator).backward
+
+
+def _add_gradients(
+    losses: Sequence[Tensor], shared: Sequence[nn.Parameter], own: Sequence[nn.Parameter]
+) -> None:
+    if losses:
+        _added(losses).backward()  # type: ignore[no-untyped-call]
 
 
 def multitask_loss(
@@ -111,20 +150,40 @@ def multitask_loss(
     At a merchant with a domain all rows' losses of being recognised are added, over the largest divisor; in a
     round all divisors are alike.
     """
+    found, recognised = trained_losses(model, dataset.tasks, batch, tasks, own=own)
+    parts = _divided(dataset, found, divisors).values()
+    return _added(parts if recognised is None else [recognised.sum() / max(divisors.values()), *parts])
+
+
+def trained_losses(
+    model: MultiTaskModel, specs: Mapping[str, Task], batch: Batch, tasks: list[str], *, own: bool = True
+) -> tuple[dict[str, Losses], Tensor | None]:
+    """Return what every row adds to training, shape (B,): per task, and at a merchant with a domain by it."""
     representations = model.represent(batch, tasks)
     logits = model.logits(representations, batch, tasks, own=own)
-    per_task = (
-        dataset.tasks[t].weight
-        / divisors[dataset.rows_of[t]]
-        * row_losses(dataset.tasks[t], logits[t], batch.labels[t]).value.sum()
-        for t in tasks
+    found = {t: model.head(t).weighed(row_losses(specs[t], logits[t], batch.labels[t])) for t in tasks}
+    return found, model.domain_losses(representations, tasks)
+
+
+def _divided(
+    dataset: Examples, losses: Mapping[str, Losses], divisors: Mapping[str, float]
+) -> dict[str, Tensor]:
+    """Return weight x sum of row losses / divisor of every task whose kind of row has a divisor."""
+    return {
+        t: dataset.tasks[t].weight / divisors[dataset.rows_of[t]] * found.value.sum()
+        for t, found in losses.items()
         if dataset.rows_of[t] in divisors
-    )
-    recognised = model.domain_losses(representations, tasks)
-    start = torch.zeros((), dtype=batch.numeric.dtype)
-    if recognised is not None:
-        start = recognised.sum() / max(divisors.values())
-    return sum(per_task, start=start)
+    }
+
+
+def _step(losses: Mapping[str, Tensor], found: Mapping[str, Losses], shared: Sequence[nn.Parameter]) -> Step:
+    labelled = [task for task in losses if found[task].present.any()]
+    means = {t: float(found[t].value.detach().sum() / found[t].present.sum()) for t in labelled}
+    return Step(losses={t: losses[t] for t in labelled}, means=means, shared=shared)
+
+
+def _added(losses: Iterable[Tensor]) -> Tensor:
+    return sum(losses, start=torch.zeros(()))
 
 
 _OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {

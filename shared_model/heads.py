@@ -19,6 +19,13 @@ from . import schema
 from .layers import Linear
 
 
+class Losses(NamedTuple):
+    """Per-row losses, zero where there is no label, and which rows have one; both of shape (..., B)."""
+
+    value: Tensor
+    present: Tensor
+
+
 class Head(nn.Module):
     """`prior` travels, `own` stays: logits = prior(z) + own(z). Under the policy `local` there is no prior.
 
@@ -28,6 +35,8 @@ class Head(nn.Module):
         uses_prior: Whether the prior enters the logits.
         is_residual: Whether `own` corrects the prior, and so stays as it is in rounds, unless the contract
             trains residuals.
+        log_variance: How uncertain the task is, s, where the contract weighs its tasks by that
+            (`add_log_variance`).
         start: Bias of `own` before any training; its weight starts at zero.
 
     Shapes:
@@ -62,6 +71,33 @@ class Head(nn.Module):
         self.uses_prior = self.is_residual = self.prior is not None and not alone
         self.start = 0.0 if self.uses_prior else constant
         self.own = _zero(width, outputs, bias=self.start)
+        self.log_variance: Linear | None = None
+
+    def add_log_variance(self) -> None:
+        """Let a trained variance weigh the task; its logarithm starts at 0, where nothing changes."""
+        self.log_variance = _zero(1, 1)
+
+    @property
+    def is_weighed(self) -> bool:
+        """Whether a variance weighs the task; the one that is shared does not where the merchant is alone."""
+        return self.log_variance is not None and (self.uses_prior or self.prior is None)
+
+    def weighed(self, losses: Losses) -> Losses:
+        """Return what the task's rows add to training: their losses, or exp(-s) loss + s / 2.
+
+        At its optimum exp(s) is twice the mean loss: with half the squared error, the mean squared error.
+
+        Args:
+            losses: Of the task's rows.
+
+        Source: Kendall, Gal and Cipolla (2018), "Multi-Task Learning Using Uncertainty to Weigh Losses",
+        equations 7 and 10, with s = log sigma^2.
+        """
+        if self.log_variance is None or not self.is_weighed:
+            return losses
+        s = self.log_variance(losses.value.new_ones(*losses.value.shape, 1)).squeeze(-1)
+        value = (-s).exp() * losses.value + 0.5 * s
+        return Losses(value.masked_fill(~losses.present, 0.0), losses.present)
 
     def shared(self, z: Tensor) -> Tensor:
         """Return the prior's logits for z, whether or not the head uses them.
@@ -90,13 +126,6 @@ class Head(nn.Module):
             return z.new_zeros(*z.shape[:-1], self.own.weight.shape[-2]) if prior is None else prior
         residual: Tensor = self.own(z)
         return residual if prior is None else prior + residual
-
-
-class Losses(NamedTuple):
-    """Per-row losses, zero where there is no label, and which rows have one; both of shape (..., B)."""
-
-    value: Tensor
-    present: Tensor
 
 
 class Measure(NamedTuple):
@@ -136,7 +165,8 @@ def row_losses(task: schema.Task, logits: Tensor, labels: Tensor) -> Losses:
 
     Args:
         task: Decides the loss: logistic (binary, multilabel: mean over labels), softmax cross-entropy
-            (multiclass, retrieval), half the squared error (regression), Poisson (count).
+            (multiclass, retrieval), half the squared error (regression), half the Poisson deviance (count).
+            None of them is ever below zero.
         logits: Shape (..., B, O).
         labels: As in `Batch.labels`, NaN where there is none.
 
@@ -178,11 +208,11 @@ def predicted(task: schema.Task, logits: Tensor) -> Tensor:
     return _PREDICTED[task.kind](task, logits)
 
 
-def _zero(width: int, outputs: int, *, bias: float) -> Linear:
-    layer = Linear(width, outputs, generator=torch.Generator())
-    assert layer.bias is not None  # for the type checker: Linear has a bias unless told otherwise
+def _zero(width: int, outputs: int, *, bias: float | None = None) -> Linear:
+    layer = Linear(width, outputs, generator=torch.Generator(), bias=bias is not None)
     nn.init.zeros_(layer.weight)
-    nn.init.constant_(layer.bias, bias)
+    if layer.bias is not None and bias is not None:
+        nn.init.constant_(layer.bias, bias)
     return layer
 
 
@@ -205,7 +235,7 @@ def _half_square(logits: Tensor, labels: Tensor) -> Tensor:
 
 def _poisson(logits: Tensor, labels: Tensor) -> Tensor:
     log_rate = logits.squeeze(-1)
-    return log_rate.exp() - labels * log_rate
+    return log_rate.exp() - labels * log_rate + torch.xlogy(labels, labels) - labels
 
 
 _LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
@@ -228,8 +258,7 @@ def _square_in_transformed_units(task: schema.Task, logits: Tensor, labels: Tens
 
 
 def _poisson_deviance(task: schema.Task, logits: Tensor, labels: Tensor) -> Tensor:
-    log_rate = logits.squeeze(-1)
-    return 2 * (torch.xlogy(labels, labels) - labels * log_rate - labels + log_rate.exp())
+    return 2 * _poisson(logits, labels)
 
 
 def _hit_at_10(task: schema.Task, logits: Tensor, labels: Tensor) -> Tensor:

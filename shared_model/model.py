@@ -166,6 +166,11 @@ class MultiTaskModel(nn.Module):
             return None
         return functools.partial(_described, self.encoder, items, head.content)
 
+    def moved_by_several(self, parameters: Iterable[str], tasks: Iterable[str]) -> frozenset[str]:
+        """Return those of `parameters` that more than one of `tasks` moves."""
+        trained = frozenset(tasks)
+        return frozenset(name for name in parameters if len(self.moved_by(name) & trained) > 1)
+
     def learns_in_rounds(self, task: str) -> bool:
         """Whether training on `task` moves anything that travels."""
         return any(task in self.moved_by(name) for name in self._shared)
@@ -177,6 +182,10 @@ class MultiTaskModel(nn.Module):
         }
         movers = {f"heads.{task}.prior.": readers[task] for task in self.heads}
         movers |= {f"heads.{task}.own.": frozenset({task}) for task in self.heads}
+        movers |= {
+            f"heads.{task}.log_variance.": frozenset({task} if self.head(task).is_weighed else ())
+            for task in self.heads
+        }
         movers |= {
             f"bottom.{part}.": tasks.union(*(readers[task] for task in tasks))
             for part, tasks in self.bottom.parts.read_by.items()
@@ -229,7 +238,11 @@ def build(
         else Head(task, bottom.width, outputs_of(task), alone=name in alone, prior_start=starts.get(name))
         for name, task in tasks.items()
     }
+    if federation.local.weighting == "uncertainty":
+        for head in heads.values():
+            head.add_log_variance()
     local = {f"heads.{name}.own" for name in tasks}
+    local |= {f"heads.{name}.log_variance" for name, task in tasks.items() if task.head == "local"}
     local |= {f"heads.{name}" for name in tasks if name not in federation.tasks}
     local |= {f"bottom.{part}" for part in bottom.parts.stay}
     local |= {

@@ -22,6 +22,7 @@ from client.data.statistics import (
     statistics_file,
 )
 from client.rounds import Stream, Trained
+from client.weighting import Memory
 from shared_model.errors import BudgetExhausted, DataError, Refused
 from shared_model.model import MultiTaskModel
 from shared_model.privacy.ledger import Charge, Ledger, read_charges
@@ -77,8 +78,8 @@ class PrivateRounds:
         with self._ledger(instruction) as ledger:
             _refuse_older(ledger, instruction)
 
-    def train(self, model: MultiTaskModel, instruction: Instruction) -> Trained:
-        """Charge the round, then train it in place.
+    def train(self, model: MultiTaskModel, instruction: Instruction, memory: Memory) -> Trained:
+        """Charge the round, then train it in place; nothing is remembered that was computed from rows.
 
         The ledger is opened once, for a moment: another federation of the shop may share it.
 
@@ -91,7 +92,7 @@ class PrivateRounds:
         head = self._charge(instruction, "round")
         noise = self._noise(f"noise/{instruction.lineage}", instruction.round)
         told = train_private(model, rows, self._federation, self._plan, noise)
-        return Trained(head, {} if told is None else {TELEMETRY: told.numpy()})
+        return Trained(head, {} if told is None else {TELEMETRY: told.numpy()}, {})
 
     def _refuse_to_release(self) -> None:
         if self._role == "receive":

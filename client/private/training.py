@@ -6,7 +6,7 @@ costs is in `shared_model/privacy/`; that it is charged first is in `rounds.py`.
 Notation: B rows of a step, U units drawn, T tasks, K steps.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
 import torch
@@ -22,11 +22,14 @@ from shared_model.parameters import load, take
 from shared_model.privacy.plan import JOINT, Plan
 
 from .clipping import Group
-from .engines import engine
+from .engines import Engine, engine
 from .grid import to_grid
 from .noise import Noise
 from .sampling import poisson
 from .telemetry import noised_losses
+
+RowLosses = Callable[[MultiTaskModel, Batch, Mapping[str, schema.Task], list[str], Tensor], Tensor]
+"""`losses(model, batch, specs, tasks, weight)`, as `weighted_losses` and `losses_by_task`."""
 
 
 def train_private(
@@ -59,14 +62,7 @@ def train_private(
     names = trained_parameters(model, tasks, federation.local)
     groups = clip_groups(plan, names)
     start = take(model, names)
-    machine = engine(
-        federation.privacy.engine if federation.privacy else "bookkeeping",
-        model,
-        groups,
-        learning_rate=plan.learning_rate,
-        divisor=plan.divisor,
-        noise=noise,
-    )
+    losses, machine = _machine(model, groups, tasks, federation, plan, noise)
     telemetry: Tensor | None = None
     for step in range(plan.steps):
         drawn = poisson(rows.units, plan.sampling_rate, noise)
@@ -79,15 +75,34 @@ def train_private(
             )
         pull = _pull(model, names, start, federation.local)
         batch = model.encoder.with_hidden(batch, noise.uniform_)
-        machine.step(
-            partial(weighted_losses, model, batch, rows.tasks, tasks, weight), unit_of_row, len(drawn)
-        )
+        machine.step(partial(losses, model, batch, rows.tasks, tasks, weight), unit_of_row, len(drawn))
         if pull:
             machine.release()  # it pulls at parameters that have all of their noise
             _subtract(model, pull, plan.learning_rate)
     machine.release()
     _round(model, start, groups, plan)
     return telemetry
+
+
+def _machine(
+    model: MultiTaskModel,
+    groups: tuple[Group, ...],
+    tasks: list[str],
+    federation: schema.Federation,
+    plan: Plan,
+    noise: Noise,
+) -> tuple[RowLosses, Engine]:
+    """Return the losses that a step needs, with a task axis under a rule for conflicts, and who takes it."""
+    constants = {"learning_rate": plan.learning_rate, "divisor": plan.divisor}
+    if federation.local.conflict == "none" or not tasks:
+        mode = federation.privacy.engine if federation.privacy else "bookkeeping"
+        return weighted_losses, engine(mode, model, groups, **constants, noise=noise)
+    from .conflict import JacobianSteps  # TorchJD takes seconds to import, so only where it is asked for
+
+    (group,) = groups  # only a wide bottom has several, and it has no conflicts
+    rule = federation.local.conflict
+    steps = JacobianSteps(model, group, tasks, rule, **constants, noise=noise, to_grid=to_grid)
+    return losses_by_task, steps
 
 
 def clip_groups(plan: Plan, names: Sequence[str]) -> tuple[Group, ...]:
@@ -124,10 +139,25 @@ def weighted_losses(
     logits = model.logits(representations, batch, tasks)
     recognised = model.domain_losses(representations, tasks)
     total = torch.zeros_like(weight) if recognised is None else recognised
-    for task in tasks:
-        spec = specs[task]
-        total = total + spec.weight * row_losses(spec, logits[task], batch.labels[task]).value
+    for loss in _task_losses(model, batch, specs, logits):
+        total = total + loss
     return weight * total
+
+
+def losses_by_task(
+    model: MultiTaskModel, batch: Batch, specs: Mapping[str, schema.Task], tasks: list[str], weight: Tensor
+) -> Tensor:
+    """Return the parts of `weighted_losses` that each task adds, shape (T, B)."""
+    return torch.stack([weight * loss for loss in _task_losses(model, batch, specs, model(batch, tasks))])
+
+
+def _task_losses(
+    model: MultiTaskModel, batch: Batch, specs: Mapping[str, schema.Task], logits: Mapping[str, Tensor]
+) -> Iterator[Tensor]:
+    """Yield task weight x loss of every row, shape (B,), task by task."""
+    for task, found in logits.items():
+        spec = specs[task]
+        yield spec.weight * model.head(task).weighed(row_losses(spec, found, batch.labels[task])).value
 
 
 def _pull(

@@ -26,14 +26,14 @@ from .tasks import (
     Task,
     TaskDeclaration,
 )
-from .training import LocalTraining, MetaLearning, Rounds, ServerOptimizer
+from .training import Conflict, LocalTraining, MetaLearning, Rounds, ServerOptimizer, Weighting
 
 __all__ = [
-    "PLE", "Adaptation", "Binary", "Bottom", "Buckets", "Cascade", "Categorical", "Count", "CountTask",
-    "Feature", "Features", "Federation", "Finite", "HeadPolicy", "LocalTraining", "MMoE",
+    "PLE", "Adaptation", "Binary", "Bottom", "Buckets", "Cascade", "Categorical", "Conflict", "Count",
+    "CountTask", "Feature", "Features", "Federation", "Finite", "HeadPolicy", "LocalTraining", "MMoE",
     "MerchantPrivacy", "MetaLearning", "Multi", "Multiclass", "Multilabel", "Name", "NonNegative",
     "Numeric", "Positive", "Privacy", "Regression", "Retrieval", "Role", "Rounds", "Scope", "Sequence",
     "ServerOptimizer", "SharedBottom", "Task", "TaskDeclaration", "TaskEmbedding", "TaskPrivacy",
-    "Telemetry", "Text", "Tier", "Vector", "Wide", "Width", "check_content", "check_task",
-    "load_federation",    "parse_federation", "reads_across_shoppers", "tasks_of_items",
+    "Telemetry", "Text", "Tier", "Vector", "Weighting", "Wide", "Width", "check_content", "check_task",
+    "load_federation", "parse_federation", "reads_across_shoppers", "tasks_of_items",
 ]  # fmt: skip

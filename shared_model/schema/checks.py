@@ -8,6 +8,7 @@ from ..errors import ConfigError
 from .bottoms import Cascade, Wide
 from .features import Categorical, Numeric, Sequence, Text
 from .federation import Federation
+from .gradient_checks import check_gradients
 from .tasks import Binary, Regression, Retrieval, Task, TaskDeclaration
 
 
@@ -30,6 +31,7 @@ def check_parts(federation: Federation, file: Path | str) -> None:
     _check_adaptation(federation, file)
     if isinstance(federation.bottom, Cascade):
         _check_chain(federation, federation.bottom.chain, file)
+    check_gradients(federation, file)
 
 
 def check_task(name: str, task: Task, *, file: Path | str, table: str = "tasks") -> None:

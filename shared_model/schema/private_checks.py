@@ -77,6 +77,22 @@ def _meta_learning(federation: Federation, privacy: Privacy, file: Path | str) -
     raise ConfigError(file, "local.meta.method", meta.method, allowed)
 
 
+def _weighting(federation: Federation, privacy: Privacy, file: Path | str) -> None:
+    if federation.local.weighting in ("dwa", "gradnorm"):
+        allowed = (
+            "fixed, or uncertainty, whose variances are trained under the clip like everything else; the "
+            f"weights of {federation.local.weighting} are computed from the shoppers' losses and would shape "
+            "every step without noise"
+        )
+        raise ConfigError(file, "local.weighting", federation.local.weighting, allowed)
+
+
+def _conflict(federation: Federation, privacy: Privacy, file: Path | str) -> None:
+    if federation.local.conflict != "none" and privacy.engine != "bookkeeping":
+        allowed = "bookkeeping with local.conflict: Opacus has no gradients of single tasks"
+        raise ConfigError(file, "privacy.engine", privacy.engine, allowed)
+
+
 def _statistics(federation: Federation, privacy: Privacy, file: Path | str) -> None:
     found = reads_across_shoppers(federation)
     if found and not privacy.statistics:
@@ -157,5 +173,5 @@ def _delta(federation: Federation, privacy: Privacy, file: Path | str) -> None:
 
 
 _CHECKS: tuple[Check, ...] = (
-    _plain_steps, _meta_learning, _statistics, _items, _sampling, _groups, _delta,
+    _plain_steps, _meta_learning, _weighting, _conflict, _statistics, _items, _sampling, _groups, _delta,
 )  # fmt: skip

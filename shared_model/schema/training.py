@@ -8,6 +8,22 @@ from pydantic.dataclasses import dataclass
 from ..declared import CLOSED
 from .primitives import Count, NonNegative, Positive
 
+Weighting = Literal["fixed", "uncertainty", "dwa", "gradnorm"]
+Conflict = Literal[
+    "none",
+    "pcgrad",
+    "gradvac",
+    "graddrop",
+    "cagrad",
+    "mgda",
+    "nash_mtl",
+    "upgrad",
+    "dualproj",
+    "imtl_g",
+    "aligned_mtl",
+    "config",
+]
+
 
 @dataclass(frozen=True, kw_only=True, config=CLOSED)
 class Rounds:
@@ -71,6 +87,11 @@ class LocalTraining:
         proximal: FedProx mu: adds mu/2 |w - w_round|^2 over what travels (Li et al. 2020, eq. 2).
         train_residuals: Train private residuals during the rounds too, not only after the last one.
         meta: Meta-learning in local steps; None for plain ones.
+        weighting: What multiplies a task's own `weight`: 1; a trained variance per task (Kendall et al.
+            2018); how fast its loss falls from round to round (Liu et al. 2019); or what makes the tasks'
+            gradients alike (Chen et al. 2018).
+        conflict: What becomes of tasks' gradients that pull a shared parameter apart: `none` adds them up,
+            the others are rules of `client/conflicts.py`.
     """
 
     optimizer: Literal["sgd", "adam"] = "sgd"
@@ -79,6 +100,8 @@ class LocalTraining:
     proximal: NonNegative = 0.0
     train_residuals: bool = False
     meta: MetaLearning | None = None
+    weighting: Weighting = "fixed"
+    conflict: Conflict = "none"
 
 
 @dataclass(frozen=True, kw_only=True, config=CLOSED)

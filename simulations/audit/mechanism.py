@@ -23,6 +23,7 @@ from client.private.rounds import PrivateRounds
 from client.private.sampling import poisson
 from client.rounds import Trained
 from client.state import RoundState
+from client.weighting import Memory
 from shared_model import schema
 from shared_model.heads import Losses, row_losses
 from shared_model.model import MultiTaskModel
@@ -67,7 +68,7 @@ class Mechanism:
     noise: Callable[[torch.Generator], Noise] = SeededNoise
     plan: Callable[[Plan, int], Plan] = _as_planned
     source: Callable[[PrivateRounds, str, int], Noise] = _own_source
-    train: Callable[[PrivateRounds, MultiTaskModel, Instruction], Trained] = PrivateRounds.train
+    train: Callable[[PrivateRounds, MultiTaskModel, Instruction, Memory], Trained] = PrivateRounds.train
     local_of: Callable[[Merchant, RoundState | None], Mapping[str, Tensor]] = Merchant._local_of
 
     @contextmanager

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from shared_model import schema
 from shared_model.features import Batch
+from shared_model.heads import Losses
 from shared_model.layers import Embedding, Linear
 
 WIDTH = 8
@@ -120,6 +121,10 @@ class Laboratory(nn.Module):
     def domain_losses(self, representations: Mapping[str, Tensor], tasks: Iterable[str]) -> None:
         """Return what says that nobody is to be recognised."""
 
+    def moved_by_several(self, parameters: object, tasks: object) -> frozenset[str]:
+        """Return nothing: every clip group has a model of its own."""
+        return frozenset()
+
     def learns_in_rounds(self, task: str) -> bool:
         """All of them do."""
         return task in self.heads
@@ -140,6 +145,10 @@ class Laboratory(nn.Module):
     def head(self, task: str) -> "Laboratory":
         """Return what says that no own part of a head waits, untrained, for the end of the training."""
         return self
+
+    def weighed(self, losses: Losses) -> Losses:
+        """Return them as they are."""
+        return losses
 
     def _logit(self, batch: Batch, task: str) -> Tensor:
         logit: Tensor = self.tables[task](batch.ids["canary"]).sum(-2) + self.maps[task](batch.numeric)

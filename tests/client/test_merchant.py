@@ -77,6 +77,17 @@ def test_the_same_round_asked_again_gets_the_same_bytes_without_training_again(
     assert same(trained(merchant), reply)
 
 
+def test_what_a_weighting_remembers_stays_and_survives_a_restart(tmp_path: Path) -> None:
+    path, agreement = shops.write(tmp_path, agreement=shops.contract(local={"weighting": "dwa"}))
+    reply = trained(shops.opened(path, agreement))
+    trained(shops.opened(path, agreement), round=2)
+    merchant = shops.opened(path, agreement)
+    stored = load_round(merchant.config.state, merchant.federation.fingerprint, shops.LINEAGE)
+    assert stored is not None
+    assert sorted(stored.memory) == ["amount/before", "amount/last", "bought/before", "bought/last"]
+    assert set(reply) == set(merchant._model.shared_parameters())
+
+
 def test_a_merchant_that_was_restarted_remembers_its_reply(tmp_path: Path) -> None:
     path, agreement = shops.write(tmp_path)
     reply = trained(shops.opened(path, agreement))
@@ -208,7 +219,7 @@ def test_a_second_round_at_the_same_time_is_told_to_wait(
     def slow(*_: object) -> Trained:
         begun.set()
         release.wait(10)
-        return Trained("", {})
+        return Trained("", {}, {})
 
     monkeypatch.setattr(merchant._rounds, "train", slow)
     first = threading.Thread(target=trained, args=(merchant,))
@@ -410,7 +421,7 @@ def test_a_round_that_leaves_a_private_part_infinite_is_not_kept(
 
     def spoil(model: MultiTaskModel, *_: object) -> Trained:
         load(model, {"bottom.gate.bias": torch.full((4,), torch.inf)})
-        return Trained("", {})
+        return Trained("", {}, {})
 
     monkeypatch.setattr(merchant._rounds, "train", spoil)
     with pytest.raises(Refused, match=r"not finite bottom.gate.bias"):

@@ -42,7 +42,7 @@ def test_the_loss_of_a_row_depends_on_that_row_alone(name: str) -> None:
     [
         ("late", [0.0], 1.0, math.log(2)),
         ("days", [1.0], 3.0, 2.0),  # half of (1 - 3)^2
-        ("units", [math.log(2)], 3.0, 2 - 3 * math.log(2)),
+        ("units", [math.log(2)], 3.0, 2 - 3 * math.log(2) + 3 * math.log(3) - 3),
         ("mood", [0.0, 0.0, 0.0], 2.0, math.log(3)),
         ("next_item", [0.0] * CATALOGUE, 4.0, math.log(CATALOGUE)),
     ],
@@ -50,6 +50,11 @@ def test_the_loss_of_a_row_depends_on_that_row_alone(name: str) -> None:
 def test_losses_by_hand(name: str, z: list[float], label: float, loss: float) -> None:
     found = row_losses(TASKS[name], torch.tensor([z]), torch.tensor([label])).value
     assert found.item() == pytest.approx(loss, rel=1e-6)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_no_loss_is_below_zero(name: str) -> None:
+    assert (row_losses(TASKS[name], 3 * logits(name), batch().labels[name]).value >= 0).all()
 
 
 def test_a_multilabel_loss_is_the_mean_over_labels() -> None:

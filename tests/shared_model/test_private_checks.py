@@ -35,6 +35,19 @@ def decayed_network(given: dict[str, Any]) -> None:
     given["local"] = {"weight_decay": 0.1}
 
 
+def conflicts_in_opacus(given: dict[str, Any]) -> None:
+    del given["tasks"]["units"]
+    given["bottom"] = {"architecture": "shared_bottom"}
+    given["local"] = {"conflict": "upgrad"}
+    given["privacy"]["engine"] = "hooks"
+
+
+def norms_of_a_network(given: dict[str, Any]) -> None:
+    del given["tasks"]["units"]
+    given["bottom"] = {"architecture": "shared_bottom"}
+    given["local"] = {"weighting": "gradnorm"}
+
+
 def group_of_a_network(given: dict[str, Any]) -> None:
     del given["tasks"]["units"]
     given["bottom"] = {"architecture": "shared_bottom"}
@@ -48,6 +61,11 @@ REFUSED: dict[str, tuple[Change, str, str]] = {
     "meta-learning at the merchant": (
         lambda given: given.update(local={"meta": {"method": "anil"}}), "local.meta.method", "reptile",
     ),
+    "weights from losses that fall": (
+        lambda given: given.update(local={"weighting": "dwa"}), "local.weighting", "uncertainty",
+    ),
+    "single tasks in Opacus": (conflicts_in_opacus, "privacy.engine", "bookkeeping"),
+    "weights from norms of gradients": (norms_of_a_network, "local.weighting", "fixed, or uncertainty"),
     "features across shoppers": (trailing, "privacy.statistics", "lately"),
     "statistics that nobody reads": (
         lambda given: given["privacy"].update(statistics=0.1), "privacy.statistics", "no feature",

@@ -94,7 +94,7 @@ def test_files_that_list_their_features_in_another_order_make_the_same_columns()
 def test_the_fingerprint_of_a_contract_never_changes() -> None:
     # Golden: merchants pin it. If it changes, raise protocol.VERSION and say so in the changelog.
     fingerprint = parse_federation(contract()).fingerprint
-    assert fingerprint == "2629771a3bae195e6490d9a85d9eb82ebb1ea3836474bd1a4b579f31e7c9eb17"
+    assert fingerprint == "9cc6afcef0cf65fc9acab69c3d469feeeb907ca7149f78a051a9c9b4d987e4c2"
 
 
 @pytest.mark.parametrize(
@@ -145,6 +145,23 @@ def test_a_wrong_value_is_refused_by_name(path: str, value: object, says: str) -
         parse_federation(changed(path, value), file="federation.toml")
     assert str(refused.value).startswith("federation.toml: ")
     assert says in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("tables", "says"),
+    [
+        ({"bottom": {"architecture": "wide"}, "local": {"weighting": "gradnorm"}}, "dwa with a wide bottom"),
+        ({"bottom": {"architecture": "wide"}, "local": {"conflict": "pcgrad"}}, "none with a wide bottom"),
+        (
+            {"local": {"conflict": "pcgrad"}, "adaptation": {"domains": ["garden", "toys"]}},
+            r"none with \[adaptation\]",
+        ),
+        ({"local": {"weighting": "dwa", "meta": {"method": "anil"}}}, r"uncertainty with \[local.meta\]"),
+    ],
+)
+def test_gradients_are_settled_only_where_that_makes_sense(tables: dict, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        parse_federation(contract() | tables)
 
 
 def test_a_missing_key_is_named() -> None:

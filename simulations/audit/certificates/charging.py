@@ -90,7 +90,7 @@ def _witnessed(subject: Subject, merchant: _Rounds) -> list[tuple[int, tuple[Cha
 
 def _ask(subject: Subject, merchant: _Rounds, model: MultiTaskModel, instruction: Instruction) -> None:
     try:
-        subject.mechanism.train(merchant, model, instruction)
+        subject.mechanism.train(merchant, model, instruction, {})
     except Refused:
         return
 

@@ -10,17 +10,20 @@ from client.private import rounds
 from client.private.rounds import PrivateRounds
 from client.rounds import Trained
 from client.state import RoundState, load_serving
+from client.weighting import Memory
 from shared_model.model import MultiTaskModel
 from shared_model.protocol import Instruction
 from simulations.audit.mechanism import HONEST, Mechanism
 
 
-def _charged_afterwards(rounds_: PrivateRounds, model: MultiTaskModel, instruction: Instruction) -> Trained:
+def _charged_afterwards(
+    rounds_: PrivateRounds, model: MultiTaskModel, instruction: Instruction, memory: Memory
+) -> Trained:
     """Train first, and write down what it cost when it is known to have worked."""
     own = rounds_._rows_for(instruction)
     noise = rounds_._noise(f"noise/{instruction.lineage}", instruction.round)
     vars(rounds)["train_private"](model, own, rounds_._federation, rounds_._plan, noise)
-    return Trained(rounds_._charge(instruction, "round"), {})
+    return Trained(rounds_._charge(instruction, "round"), {}, {})
 
 
 def _begins_with_what_is_served(merchant: Merchant, last: RoundState | None) -> Mapping[str, Tensor]:
