@@ -62,7 +62,7 @@ def train_private(
     names = trained_parameters(model, tasks, federation.local)
     groups = clip_groups(plan, names)
     start = take(model, names)
-    losses, machine = _machine(model, groups, tasks, federation, plan, noise)
+    losses, machine = stepping(model, groups, tasks, federation, plan, noise)
     telemetry: Tensor | None = None
     for step in range(plan.steps):
         drawn = poisson(rows.units, plan.sampling_rate, noise)
@@ -84,7 +84,7 @@ def train_private(
     return telemetry
 
 
-def _machine(
+def stepping(
     model: MultiTaskModel,
     groups: tuple[Group, ...],
     tasks: list[str],

@@ -8,6 +8,7 @@ differs from what merchants run in exactly one function.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
+from functools import partial
 from typing import Any
 
 import torch
@@ -23,6 +24,7 @@ from client.private.rounds import PrivateRounds
 from client.private.sampling import poisson
 from client.rounds import Trained
 from client.state import RoundState
+from client.training import trained_parameters
 from client.weighting import Memory
 from shared_model import schema
 from shared_model.heads import Losses, row_losses
@@ -120,6 +122,35 @@ def release(
     scale = plan.divisor / plan.learning_rate
     sums = {name: (begun[name] - value) * scale for name, value in take(model, names).items()}
     return sums if told is None else {**sums, TELEMETRY: told}
+
+
+def jacobian(
+    mechanism: Mechanism,
+    model: MultiTaskModel,
+    rows: Workload,
+    federation: schema.Federation,
+    plan: Plan,
+    generator: torch.Generator,
+) -> Tensor:
+    """Return all that one step under a rule for conflicts says about everybody, shape (T, P).
+
+    What the rule makes of it is no business of the claim: it looks at nothing else. For the arguments see
+    `release`; the model is as it is, and all tasks of `rows` are trained.
+
+    Raises:
+        TypeError: The contract has no rule.
+    """
+    from client.private.conflict import JacobianSteps  # TorchJD takes seconds to import
+
+    tasks, used = list(rows.tasks), mechanism.plan(plan, rows.units)
+    with mechanism.in_place():
+        groups = training.clip_groups(used, trained_parameters(model, tasks, federation.local))
+        noise = mechanism.noise(generator)
+        losses, machine = training.stepping(model, groups, tasks, federation, used, noise)
+        if not isinstance(machine, JacobianSteps):
+            raise TypeError("Expected a contract with a rule for conflicts.")
+        batch = partial(losses, model, rows.everything, rows.tasks, tasks, rows.weight)
+        return machine.jacobian(batch, rows.unit, rows.units)
 
 
 def _put(parts: dict[str, Any]) -> None:

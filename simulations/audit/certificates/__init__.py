@@ -10,6 +10,7 @@ from ..findings import Finding
 from ..subject import Subject
 from .charging import charging
 from .claim import claim
+from .conflict import conflict
 from .coupling import coupling
 from .divisor import divisor
 from .heads import noised_state
@@ -35,6 +36,7 @@ CERTIFICATES: dict[str, Certificate] = {
     "coupling": coupling,
     "heads": noised_state,
     "noise": noise_law,
+    "conflict": conflict,
     "sampler": sampler_law,
     "round": whole_rounds,
     "source": source,

@@ -158,17 +158,20 @@ def _tails(what: str, z: Floats, error: float) -> Finding:
 
 
 def _steps(z: Floats) -> Finding:
-    return _correlation("noise.steps", z, "Largest correlation between the noise of two steps.")
+    return correlation("noise.steps", z, "Largest correlation between the noise of two steps.")
 
 
 def _coordinates(z: Floats) -> Finding:
     chosen = z[:, np.linspace(0, z.shape[1] - 1, _PAIRED).astype(int)]
     says = "Largest correlation between the noise on two coordinates."
-    return _correlation("noise.pairs", chosen.T, says)
+    return correlation("noise.pairs", chosen.T, says)
 
 
-def _correlation(name: str, rows: Floats, says: str) -> Finding:
-    """Compare all pairs of rows; the correlation of n pairs of normals is a t statistic."""
+def correlation(name: str, rows: Floats, says: str) -> Finding:
+    """Return the largest correlation of two rows of independent standard normals, shape (T, N).
+
+    All pairs are compared; the correlation of n pairs of normals is a t statistic.
+    """
     count, length = rows.shape
     unit = rows - rows.mean(1, keepdims=True)
     unit /= np.linalg.norm(unit, axis=1, keepdims=True).clip(1e-300)

@@ -17,7 +17,7 @@ from shared_model.privacy.plan import trained_tasks
 
 from ..findings import Finding
 from ..made_up import some_batch
-from ..mechanism import HONEST, release
+from ..mechanism import HONEST, Mechanism, jacobian, release
 from ..silence import silent
 from ..subject import Subject
 from ..workload import Workload, at, beside, without
@@ -58,11 +58,25 @@ def _moved(subject: Subject, model: MultiTaskModel, scale: float) -> float:
     silenced = replace(subject.mechanism, noise=silent, to_grid=lambda change, std: change)
     start = take(model, [name for name, _ in model.named_parameters()])
     rows = _rows(subject, scale)
+    if subject.federation.local.conflict != "none":
+        return _moved_before_the_rule(silenced, subject, model, rows)
     there, absent = (
         release(silenced, model, data, subject.federation, plan, subject.generator("own"), start=start)
         for data in (rows, without(rows, _UNITS - 1))
     )
     return _length(subject, {name: there[name] - absent[name] for name in there}) * plan.noise_multiplier
+
+
+def _moved_before_the_rule(
+    silenced: Mechanism, subject: Subject, model: MultiTaskModel, rows: Workload
+) -> float:
+    """Return the same for what a rule for conflicts gets to see."""
+    there, absent = (
+        jacobian(silenced, model, data, subject.federation, subject.step, subject.generator("own"))
+        for data in (rows, without(rows, _UNITS - 1))
+    )
+    (group,) = subject.step.groups
+    return float((there - absent).double().norm()) / group.noise_std * subject.step.noise_multiplier
 
 
 def _length(subject: Subject, change: dict[str, Tensor]) -> float:

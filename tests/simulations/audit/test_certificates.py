@@ -3,11 +3,13 @@ from dataclasses import replace
 import pytest
 import torch
 
+from client.private.jacobian import private_jacobian
 from client.private.noise import SecureNoise, SeededNoise
 from client.private.rounds import PrivateRounds
 from simulations.audit.certificates import CERTIFICATES
 from simulations.audit.certificates.charging import charging
 from simulations.audit.certificates.claim import claim
+from simulations.audit.certificates.conflict import conflict
 from simulations.audit.certificates.coupling import coupling
 from simulations.audit.certificates.divisor import divisor
 from simulations.audit.certificates.heads import noised_state
@@ -227,3 +229,46 @@ def test_whole_rounds_and_the_source_hold_over_twenty_seeds(seed):
     # Each of 6 statistics is wrong once in 1e4 honest runs: 1.2e-2 for the twenty.
     subject = reference(seed=seed)
     assert names((*whole_rounds(subject), *source(subject))) == set()
+
+
+# --- a rule for conflicts -----------------------------------------------------------------------------
+
+NETWORK = {"architecture": "shared_bottom", "hidden": [8]}
+
+
+def with_a_rule():
+    return full_batches(bottom=NETWORK, local={"conflict": "pcgrad"})
+
+
+@pytest.mark.parametrize(
+    "certificate", [sensitivity, nonfinite, divisor, coupling, noised_state, noise_law, conflict, own_model]
+)
+def test_the_honest_mechanism_holds_under_a_rule_for_conflicts(certificate):
+    found = certificate(with_a_rule())
+    assert found
+    assert names(found) == set()
+
+
+def test_gradients_that_are_clipped_task_by_task_are_seen(monkeypatch):
+    def each(model, parameters, losses, tasks, *rows, **constants):
+        alone = [
+            private_jacobian(model, parameters, lambda t=t: losses()[t : t + 1], 1, *rows, **constants)
+            for t in range(tasks)
+        ]
+        return torch.cat(alone)
+
+    monkeypatch.setattr("client.private.conflict.private_jacobian", each)
+    assert names(own_model(with_a_rule())) == {"model.sensitivity"}
+
+
+def test_noise_that_tasks_share_is_seen(monkeypatch):
+    def first(*arguments, **constants):
+        found = private_jacobian(*arguments, **constants)
+        return found[:1].expand_as(found)
+
+    monkeypatch.setattr("client.private.conflict.private_jacobian", first)
+    assert "conflict.rows" in names(conflict(with_a_rule()))
+
+
+def test_without_a_rule_there_is_nothing_to_find():
+    assert conflict(full_batches()) == ()
