@@ -95,6 +95,37 @@ def frontier(
 
 
 @app.command()
+def transfer(
+    experiment: ExperimentFile,
+    data: Data = None,
+    merchants: Annotated[
+        int | None,
+        typer.Option(min=1, help="Leave only so many out, spread over the market; by default all."),
+    ] = None,
+    folds: Annotated[
+        int, typer.Option(min=2, help="Federations a seed; the merchants of one fold are left out together.")
+    ] = 8,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="Only the first so many of the experiment.")
+    ] = None,
+    out: Out = None,
+) -> None:
+    """Leave merchants out, let each join with few orders: warm-started against alone. Goes on if stopped."""
+    from . import transfer as measuring
+    from . import transfer_page
+
+    directory = out or Path("runs") / f"transfer-{experiment.stem}"
+    request = Request(experiment=experiment, data=data, out=directory, command=_command())
+    options = measuring.Options(folds=folds, merchants=merchants, seeds=seeds)
+    with _progress() as progress:
+        found = measuring.transfer(request, options, progress)
+    measuring.write(found, directory / "transfer.json")
+    transfer_page.write_page(found, directory / "transfer.html")
+    _console.print(transfer_page.table(found))
+    _console.print(f"\nCurves: {directory / 'transfer.html'}", soft_wrap=True)
+
+
+@app.command()
 def compare(
     comparison: Annotated[Path, typer.Argument(help="The comparison's TOML file.")],
     data: Annotated[

@@ -59,11 +59,13 @@ class Options:
         folds: Federations a seed; the merchants of one fold are left out together.
         counts: n; all orders are measured too.
         merchants: Only so many are left out at all, spread evenly over the market; None for all.
+        seeds: Only the first so many of the experiment; None for all.
     """
 
     folds: int = FOLDS
     counts: tuple[int, ...] = COUNTS
     merchants: int | None = None
+    seeds: int | None = None
 
 
 def transfer(request: Request, options: Options, progress: Progress) -> Transfer:
@@ -75,7 +77,7 @@ def transfer(request: Request, options: Options, progress: Progress) -> Transfer
     torch.set_num_threads(1)
     bench = runner.prepared(request, progress)
     folds = _folds(list(bench.datasets), options)
-    seeds = bench.experiment.experiment.seeds
+    seeds = bench.experiment.experiment.seeds[: options.seeds]
     measured = [
         one
         for seed in seeds
@@ -92,6 +94,11 @@ def transfer(request: Request, options: Options, progress: Progress) -> Transfer
         seeds=seeds,
         folds=len(folds),
     )
+
+
+def write(found: Transfer, path: Path) -> None:
+    """Replace the file at `path` by `found` as JSON, wholly or not at all."""
+    files.write(path, json.dumps(asdict(found), indent=1).encode(), durable=False)
 
 
 def _folds(merchants: list[str], options: Options) -> list[list[str]]:

@@ -24,7 +24,6 @@ EVERYBODY, ENOUGH = "all", f"{MANY} orders or more"
 ALONE, WARM = "alone", "warm"
 """Each stands for the best of its ways, `alone: ...` and `warm: ...`, on validation rows at one n."""
 PRIOR, HEADS, TUNED = "warm: prior", "warm: heads", "warm: fine-tuned"
-METHODS = (ALONE, WARM, PRIOR, HEADS, TUNED)
 
 _RESAMPLES = 2000
 Floats = NDArray[np.float64]
@@ -63,7 +62,7 @@ class Point:
         task: Its name.
         group: `all`, or those with enough orders for every n to be real.
         orders: n, or `ALL_ORDERS`.
-        method: One of `METHODS`.
+        method: `ALONE`, `WARM`, or one way of a warm start.
         merchants: M.
         mean: Of the task's measure.
         gain_percent: Over `alone` at the same n, above zero is better; of `alone` itself it is zero.
@@ -169,6 +168,8 @@ class _Table:
         self.has = {one.merchant: one.has for one in mine}
         self.orders = sorted({one.orders for one in mine}, key=lambda n: np.inf if n == ALL_ORDERS else n)
         self._test = {(one.method, one.orders, one.merchant, one.seed): one.test for one in mine}
+        ways = {one.method for one in mine}
+        self.methods = (ALONE, WARM, *(way for way in (PRIOR, HEADS, TUNED) if way in ways))
         self._taken = {kind: {n: self._best(mine, n, kind) for n in self.orders} for kind in (ALONE, WARM)}
 
     def curve(self) -> Curve:
@@ -186,7 +187,7 @@ class _Table:
             self._point(group, merchants, n, method)
             for group, merchants in groups.items()
             if merchants
-            for method in METHODS
+            for method in self.methods
             for n in self.orders
         ]
 
