@@ -58,7 +58,9 @@ class LibraryTask:
 
 _CALENDAR = ("month", "weekday", "hour_block", "season_sin", "season_cos", "row_kind")
 _PLACE = ("country", "region", "same_region", "distance_km")
-_ITEM = ("category", "brand", "price", "weight_g", "volume_cm3", "photos", "title", "title_length")
+_ITEM = (
+    "item_id", "category", "brand", "price", "weight_g", "volume_cm3", "photos", "title", "title_length",
+)  # fmt: skip
 _TRAILING = ("trailing_delivery_days", "trailing_deliveries", "trailing_bad_reviews", "trailing_orders_28d")
 ACROSS_SHOPPERS = frozenset(_TRAILING)
 """Columns of a shopper's rows that other shoppers move too. Private training takes noised ones instead."""

@@ -7,8 +7,8 @@ import polars as pl
 
 from .shop import Shop, with_facts
 
-DESCRIBED = ("category", "brand")
-"""Facts of earlier items that `history` offers, as `history.category`, `history.brand`."""
+DESCRIBED = ("item_id", "category", "brand")
+"""Facts of earlier items that `history` offers, as `history.item_id`, `history.category`, `history.brand`."""
 
 
 def with_history(shop: Shop, rows: pl.DataFrame, *, length: int) -> pl.DataFrame:

@@ -254,6 +254,7 @@ def test_history_is_newest_first_and_ends_before_the_order(tmp_path: Path) -> No
     made = load(tmp_path, orders, items=items).shop
     rows = with_history(made, made.orders, length=2).to_dicts()
     assert [row["history.category"] for row in rows] == [None, ["MUG"], ["POT", "MUG"], None]
+    assert rows[2]["history.item_id"] == ["pot", "mug"]
     assert [row["orders_before"] for row in rows] == [0.0, 1.0, 2.0, 0.0]
     assert [row["days_since_last_order"] for row in rows] == [None, 1.0, 3.0, None]
 
