@@ -33,7 +33,7 @@ class MerchantTables:
         table: Instead of the three: one row per example.
         preset: Which export the shop tables look like (`client/data/presets.py`).
         tier: A name in `TIERS`, declared in `merchant.toml`.
-        domain: Declared in `merchant.toml`, for contracts with `[adaptation]`; empty for none.
+        domain: Declared in `merchant.toml`, for contracts with `[adaptation]`; empty for the tier.
         group: Kind of merchant that a report averages over; never written to the merchant's folder.
         tasks: Contract tasks it takes part in; none for all that its data support.
         columns: Ready table only: contract feature -> column.

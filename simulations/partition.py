@@ -60,8 +60,8 @@ def _write_merchant(market: Market, name: str, folder: Path) -> Path:
 def _declaration(market: Market, name: str, tables: MerchantTables) -> dict[str, Any]:
     """What `merchant.toml` says, in the format of `client/config.py`."""
     merchant = {"name": name, "state": "state", "timezone": "UTC"}
-    said = {key: value for key in ("tier", "domain") if (value := getattr(tables, key))}
-    declared: dict[str, Any] = {"schema": SCHEMA, "merchant": merchant | said}
+    said = {"tier": tables.tier, "domain": tables.domain or tables.tier}
+    declared: dict[str, Any] = {"schema": SCHEMA, "merchant": merchant | {k: v for k, v in said.items() if v}}
     for table in tables.frames:
         declared[table] = {"source": f"{table}.parquet"}
         if table == "table":

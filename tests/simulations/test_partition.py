@@ -35,6 +35,13 @@ def test_it_returns_the_merchant_files_in_the_order_of_the_market(tmp_path):
     ]
 
 
+def test_a_merchants_domain_is_what_the_market_says_and_otherwise_its_tier(tmp_path):
+    toys = MerchantTables(orders=shop("toys").orders, tier="small", domain="toys")
+    files_of = partition.write(market(toys=toys), tmp_path)
+    said = {path.parent.name: tomllib.loads(path.read_text())["merchant"]["domain"] for path in files_of}
+    assert said == {"north": "small", "south": "small", "toys": "toys"}
+
+
 def test_every_row_arrives_at_its_own_merchant_and_nowhere_else(tmp_path):
     written = market()
     partition.write(written, tmp_path)
