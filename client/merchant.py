@@ -6,7 +6,7 @@ The merchant cannot tell the difference.
 
 import hashlib
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,11 +22,14 @@ from shared_model.protocol import Answer, Instruction, Kind, Refusal, SharedArra
 
 from . import acceptance, serving
 from .config import MerchantConfig, load_merchant
+from .contestants import Contestants, contestants
 from .data.dataset import Dataset, prepare
 from .data.examples import Split
 from .evaluation import evaluate
+from .personalization import METHODS
+from .personalization.start import Start
 from .rounds import rounds_for
-from .state import RoundState, load_round, load_serving, save_round, save_serving
+from .state import RoundState, ServingState, load_round, load_serving, save_round, save_serving
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,7 +140,7 @@ class Merchant:
         self._check(instruction, arrays, "adopt", PRECISIONS["float32"])
 
     def adopt(self, instruction: Instruction, arrays: SharedArrays) -> dict[str, acceptance.Accepted]:
-        """Take over released shared parameters: fit the serving heads, choose what is served, store both.
+        """Take over released shared parameters: make the candidates, choose what is served, store both.
 
         Args:
             instruction: Which training of which contract they come from.
@@ -151,19 +154,40 @@ class Merchant:
             Refused: The arrays are not those of the contract, or not those that the instruction names.
         """
         self.check_release(instruction, arrays)
+        state, accepted = serving.adopted(
+            self.contestants(instruction, arrays, self.config.serve.candidates),
+            self.federation,
+            policy=self.config.serve.accept,
+            catalogues=self._catalogues,
+            before=self._adopted(),
+        )
+        save_serving(self.config.state, state)
+        return accepted
+
+    def contestants(
+        self, instruction: Instruction, arrays: SharedArrays, wanted: Collection[str]
+    ) -> Contestants:
+        """Return the candidates of a release, as `adopt` judges them; nothing is stored.
+
+        Args:
+            instruction: As in `adopt`.
+            arrays: As in `adopt`, checked.
+            wanted: Names, as in `client.merchant_file.Serving.candidates`.
+        """
         model = self._build()
         from_arrays(model, arrays)
         local = self._local_of(self._stored(instruction))
         load(model, {name: tensor for name, tensor in local.items() if not name.startswith("heads.")})
-        state, accepted = serving.adopted(
-            model,
-            self.federation,
-            self.dataset,
-            policy=self.config.serve.accept,
-            catalogues=self._catalogues,
+        before = self._adopted()
+        kept = {} if before is None else self._fitting(before.personal_model("ditto"), before.catalogues)
+        start = Start(
+            model=model,
+            dataset=self.dataset,
+            strength=self.config.serve.pull,
+            generator=self._stream("personal", instruction.round),
+            before=kept,
         )
-        save_serving(self.config.state, state)
-        return accepted
+        return contestants(start, self.federation, wanted)
 
     def evaluate(self, split: Split = "validation", *, prior: bool = False) -> dict[str, dict[str, float]]:
         """Return the measures of the adopted federated model on one split. They stay at the merchant.
@@ -282,14 +306,22 @@ class Merchant:
         Raises:
             DataError: Nothing was adopted yet.
         """
-        state = load_serving(self.config.state)
-        if state is None or state.fingerprint != self.federation.fingerprint:
+        state = self._adopted()
+        if state is None:
             raise DataError(
                 f"{self.config.state}: no model of this contract was adopted yet; join a federation first."
             )
-        model = self._build()
-        load(model, self._fitting({**state.shared, **state.heads}, state.catalogues))
-        return serving.Served(state, model, self.federation, self.dataset, self._outdated(state.catalogues))
+        stored = {"federated": {**state.shared, **state.heads}}
+        stored |= {name: state.personal_model(name) for name in METHODS if state.personal_model(name)}
+        models = {name: self._build() for name in stored}
+        for name, tensors in stored.items():
+            load(models[name], self._fitting(tensors, state.catalogues))
+        return serving.Served(state, models, self.federation, self.dataset, self._outdated(state.catalogues))
+
+    def _adopted(self) -> ServingState | None:
+        """Return what was adopted last under this contract."""
+        state = load_serving(self.config.state)
+        return state if state is not None and state.fingerprint == self.federation.fingerprint else None
 
     def _stream(self, purpose: str, number: int) -> torch.Generator:
         """Return a generator of its own for one purpose; from the system where no seed was given."""

@@ -12,11 +12,13 @@ from pydantic.dataclasses import dataclass
 
 from shared_model.declared import CLOSED
 from shared_model.errors import ConfigError
-from shared_model.schema import Count, Positive
+from shared_model.schema import Count, NonNegative, Positive
 
 NonEmpty = Annotated[str, Field(min_length=1)]
 Address = Annotated[str, Field(pattern=r"^([A-Za-z0-9._-]+|\[[0-9a-fA-F:.]+\]):[0-9]{1,5}$")]
 """`host:port`; a host is a name, an IPv4 address, or an IPv6 address in brackets."""
+
+Candidate = Literal["alone", "federated", "fine_tuned", "ditto", "mixture"]
 
 FILE_TYPES = (".csv", ".csv.gz", ".parquet")
 """How the name of a file with data may end."""
@@ -144,9 +146,25 @@ class Serving:
     Attributes:
         accept: `validation` serves the federated model for a task only where local evidence does not
             speak against it; `always` serves it everywhere.
+        candidates: What is made of a release and may be served: `federated` is the released model with own
+            heads, `alone` the merchant's linear model, `fine_tuned` and `ditto` personal models
+            (`client/personalization/`), `mixture` federated and alone together.
+        pull: Of personal models towards the release, a number of rows: one that has far fewer stays close.
     """
 
     accept: Literal["validation", "always"] = "validation"
+    candidates: Annotated[tuple[Candidate, ...], Field(min_length=1)] = (
+        "alone",
+        "federated",
+        "fine_tuned",
+        "mixture",
+    )
+    pull: NonNegative = 100.0
+
+    def __post_init__(self) -> None:
+        """Refuse a list without `federated`, by which all others are measured, or with one name twice."""
+        if "federated" not in self.candidates or len(set(self.candidates)) < len(self.candidates):
+            raise ValueError("a list of different candidates, federated among them")
 
 
 @dataclass(frozen=True, kw_only=True, config=CLOSED)

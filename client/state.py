@@ -2,7 +2,8 @@
 
 `rounds/` holds the last finished round of each training: the parameters that stay, and the reply that was
 sent, so that the same round asked again is answered by the same bytes. `serving.safetensors` holds what is
-served: the released shared parameters, the local ones that the bottom needs, and the fitted serving heads.
+served: the released shared parameters, the local ones that the bottom needs, the fitted serving heads, the
+personal models, and the evidence that decided between them.
 They are different types in different files, and no function turns the second into the first.
 
 Guarantee: a reply is on the disk before it is sent (`tests/client/test_merchant.py`).
@@ -62,8 +63,11 @@ class ServingState:
         shared: The released shared parameters, and the local ones outside heads (gates, local tables).
         heads: Serving heads, `heads.<task>.own.weight` and `heads.<task>.own.bias`.
         alone: The same for the merchant's own linear model, of the tasks for which it is served.
-        choices: Per task, what is served: `federated`, `alone` or `floor`.
+        choices: Per task, what is served (`contestants.Contestants.logits`).
         catalogues: As in `RoundState`.
+        personal: Personal models that are served or that go on with the next adoption, `<candidate>/<name>`.
+        weights: Per task with a mixture, the weight of the linear model in it.
+        evidence: What later adoptions may add to theirs, `<task>/<rival>` (`evidence.of_days`).
     """
 
     fingerprint: str
@@ -72,6 +76,13 @@ class ServingState:
     alone: Mapping[str, Tensor]
     choices: Mapping[str, str]
     catalogues: Mapping[str, str] = field(default_factory=dict)
+    personal: Mapping[str, Tensor] = field(default_factory=dict)
+    weights: Mapping[str, float] = field(default_factory=dict)
+    evidence: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def personal_model(self, candidate: str) -> dict[str, Tensor]:
+        """Return the parameters of a stored personal model; nothing where there is none."""
+        return _under(f"{candidate}/", self.personal)
 
 
 def save_round(folder: Path, state: RoundState, *, durable: bool = True) -> None:
@@ -124,8 +135,14 @@ def load_round(folder: Path, fingerprint: str, lineage: str) -> RoundState | Non
 def save_serving(folder: Path, state: ServingState, *, durable: bool = True) -> None:
     """Replace what is served, wholly or not at all (errors as in `save_round`)."""
     tensors = _prefixed("shared/", state.shared) | _prefixed("heads/", state.heads)
-    tensors |= _prefixed("alone/", state.alone)
-    told = _prefixed("serve/", state.choices) | _prefixed("catalogue/", state.catalogues)
+    tensors |= _prefixed("alone/", state.alone) | _prefixed("personal/", state.personal)
+    tensors |= _prefixed("evidence/", state.evidence)
+    weights = {task: repr(weight) for task, weight in state.weights.items()}
+    told = (
+        _prefixed("weight/", weights)
+        | _prefixed("serve/", state.choices)
+        | _prefixed("catalogue/", state.catalogues)
+    )
     metadata = {"version": VERSION, "fingerprint": state.fingerprint, **told}
     write_tensors(folder / "serving.safetensors", tensors, metadata, durable=durable)
 
@@ -143,6 +160,9 @@ def load_serving(folder: Path) -> ServingState | None:
         alone=_under("alone/", tensors),
         choices=_under("serve/", metadata),
         catalogues=_under("catalogue/", metadata),
+        personal=_under("personal/", tensors),
+        weights={task: float(weight) for task, weight in _under("weight/", metadata).items()},
+        evidence=_under("evidence/", tensors),
     )
 
 

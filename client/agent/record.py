@@ -154,7 +154,14 @@ def history_of(state: Path) -> dict[str, Any]:
 def evidence(accepted: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Return what `Merchant.adopt` accepted per task as JSON values; None for what is not a number."""
     return {
-        task: {key: _number(value) for key, value in found._asdict().items()}
+        task: {
+            "choice": found.choice,
+            "needed": found.needed,
+            "rivals": {
+                name: {key: _number(value) for key, value in rival._asdict().items()}
+                for name, rival in found.rivals.items()
+            },
+        }
         for task, found in accepted.items()
     }
 

@@ -12,6 +12,9 @@ from shared_model.privacy.words import NOT_PROTECTED
 _SERVED = {
     "federated": "the federated model",
     "alone": "the own model",
+    "fine_tuned": "a fine-tuned model",
+    "ditto": "a personal model",
+    "mixture": "federated and own, mixed",
     "floor": "bought before, then popular",
 }
 
@@ -83,24 +86,24 @@ def _privacy(told: Mapping[str, Any]) -> str:
 
 def _served(adopted: Mapping[str, Any]) -> Table:
     title = f"Served, since round {adopted['round']} of {adopted['lineage']} was adopted at {adopted['at']}"
-    table = _table(title, "task", "served", "why", "validation rows")
+    table = _table(
+        title, "task", "served", "could be served", "better by, a row", "sure by", "validation rows"
+    )
     for task, found in adopted["tasks"].items():
-        served = _SERVED.get(found["choice"], found["choice"])
-        table.add_row(Text(task), served, _why(found), str(found["rows"]))
+        served = Text(task), _SERVED.get(found["choice"], found["choice"])
+        for name, rival in (found.get("rivals") or {"": None}).items():
+            table.add_row(*served, *_evidence(name, rival, found))
+            served = Text(""), ""
     return table
 
 
-def _why(found: Mapping[str, Any]) -> str:
-    """Say by how much the model that is not there by default did better, and how sure that is."""
-    if found["advantage"] is None:
-        return "there is no evidence against it"
-    challenger = "the federated model" if found["choice"] == "floor" else "the own model"
-    if found["choice"] == "alone":
-        challenger = "it"
-    error = "" if found["standard_error"] is None else f" ± {found['standard_error']:.4f}"
-    sign = "better" if found["advantage"] > 0 else "worse"
-    unsure = ", not by two standard errors" if found["advantage"] > 0 and found["choice"] != "alone" else ""
-    return f"{challenger} is {abs(found['advantage']):.4f}{error} {sign} a row{unsure}"
+def _evidence(name: str, rival: Mapping[str, Any] | None, found: Mapping[str, Any]) -> tuple[str, ...]:
+    """Say by how much something else did better than what is there by default, and how sure that is."""
+    if rival is None or rival["advantage"] is None:
+        return _SERVED.get(name, name), "no evidence", "", "0" if rival is None else str(rival["rows"])
+    error = "" if rival["standard_error"] is None else f" ± {rival['standard_error']:.4f}"
+    sure = "" if rival["pooled"] is None else f"{rival['pooled']:.1f} errors of {found['needed']:.1f} needed"
+    return _SERVED.get(name, name), f"{rival['advantage']:.4f}{error}", sure, str(rival["rows"])
 
 
 def _refusals(refusals: Iterable[Mapping[str, Any]]) -> Table:

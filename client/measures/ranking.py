@@ -16,6 +16,7 @@ from torch import Tensor
 from client import floors
 from client.data.dataset import Dataset
 from client.data.examples import Examples
+from client.evidence import tally
 from shared_model.heads import rank_of
 from shared_model.retrieval import CELLS
 
@@ -102,15 +103,9 @@ def _verdict(gain: float, error: float) -> Verdict:
 def clustered_error(values: Tensor, owners: Tensor) -> float:
     """Return the standard error of the mean of `values`, (B,), over draws of whole owners, (B,).
 
-    NaN with fewer than two owners.
-
-    Source: Liang and Zeger (1986), the sandwich for a mean; sd / sqrt(B) where every owner has one row.
+    NaN with fewer than two owners (`client.evidence.Tally.standard_error`).
     """
-    names, position = owners.unique(return_inverse=True)  # type: ignore[no-untyped-call]
-    if len(names) < 2:
-        return float("nan")
-    surplus = torch.zeros(len(names), dtype=values.dtype).index_add(0, position, values - values.mean())
-    return float((surplus.square().sum() * len(names) / (len(names) - 1)).sqrt() / len(values))
+    return tally(values.double(), owners).standard_error
 
 
 def _popularity(dataset: Dataset, task: str, rows: Tensor) -> Tensor:

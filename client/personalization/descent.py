@@ -14,11 +14,12 @@ algorithm 1 (ProxGen) with a quadratic as regulariser.
 
 import itertools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from client.contests import with_contests
 from client.data.examples import Examples
@@ -27,8 +28,8 @@ from shared_model.model import MultiTaskModel
 
 from .start import Pull
 
-STEPS = 200
-LEARNING_RATE = 5e-3
+STEPS = 100
+LEARNING_RATE = 1e-2
 BATCH = 1024
 """Rows of each kind in a step; all of them where there are fewer."""
 _MOMENTUM, _SECOND_MOMENTUM, _ADAPTIVITY = 0.9, 0.999, 1e-8
@@ -61,32 +62,51 @@ def descend(
     total = sum(present.values())
     # a step's sum, scaled up to the sum over all rows, divided by N
     divisors = {kind: min(BATCH, found) * total / found for kind, found in present.items()}
-    parameters = {n: p for n, p in model.named_parameters() if n in pulls}
-    optimizer = torch.optim.Adam(parameters.values(), betas=(_MOMENTUM, _SECOND_MOMENTUM), eps=_ADAPTIVITY)
     uniform = partial(Tensor.uniform_, generator=generator)
-    for done, rows in enumerate(itertools.islice(batches(dataset, kinds, BATCH, generator), steps)):
-        rate = learning_rate * (1 + math.cos(math.pi * done / steps)) / 2
-        optimizer.param_groups[0]["lr"] = rate
-        optimizer.zero_grad(set_to_none=True)
-        batch = model.encoder.with_hidden(dataset.batch(torch.cat(rows), tasks), uniform)
-        batch = with_contests(model, batch, dataset.tasks, f"personal/{done}")
-        multitask_loss(model, dataset, batch, tasks, divisors).backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        for name, parameter in parameters.items():
-            _pull(parameter, optimizer.state[parameter], pulls[name], rate / total, done + 1)
-        if after(done + 1):
-            break
-    optimizer.zero_grad(set_to_none=True)
+    with _flat(model, pulls) as state:
+        for done, rows in enumerate(itertools.islice(batches(dataset, kinds, BATCH, generator), steps)):
+            state.gradient.zero_()
+            batch = model.encoder.with_hidden(dataset.batch(torch.cat(rows), tasks), uniform)
+            batch = with_contests(model, batch, dataset.tasks, f"personal/{done}")
+            multitask_loss(model, dataset, batch, tasks, divisors).backward()  # type: ignore[no-untyped-call]
+            state.step(learning_rate * (1 + math.cos(math.pi * done / steps)) / 2, total)
+            if after(done + 1):
+                break
 
 
-@torch.no_grad()
-def _pull(parameter: Tensor, state: Mapping[str, Tensor], pull: Pull, rate: float, step: int) -> None:
-    """Solve the pull: v = anchor + (v - anchor) * D / (D + rate * strength), D the metric of Adam's step."""
-    if not pull.strength:
-        return
-    second = state.get("exp_avg_sq")  # a parameter that no row reads has no gradient, so no metric either
-    correction = (1 - _SECOND_MOMENTUM**step) ** 0.5
-    metric = torch.zeros_like(parameter) if second is None else second.sqrt() / correction
-    metric = metric + _ADAPTIVITY
-    kept = metric / (metric + rate * pull.strength)
-    parameter.copy_(pull.anchor + kept * (parameter - pull.anchor))
+class _State:
+    """Parameters, their gradients, pulls and moments as one vector each, so a step is a dozen operations."""
+
+    def __init__(self, parameters: list[nn.Parameter], pulls: list[Pull]) -> None:
+        self.values = torch.cat([p.detach().flatten() for p in parameters])
+        self.gradient, self._first, self._second = (torch.zeros_like(self.values) for _ in range(3))
+        self._anchor = torch.cat([pull.anchor.flatten() for pull in pulls])
+        self._strength = torch.cat([torch.full_like(p.anchor, p.strength).flatten() for p in pulls])
+        self._steps = 0
+
+    def step(self, rate: float, total: int) -> None:
+        """Take Adam's step, D its metric, then v = anchor + (v - anchor) * D / (D + rate * strength / N)."""
+        self._steps += 1
+        self._first.lerp_(self.gradient, 1 - _MOMENTUM)
+        self._second.lerp_(self.gradient.square(), 1 - _SECOND_MOMENTUM)
+        metric = self._second.sqrt() / (1 - _SECOND_MOMENTUM**self._steps) ** 0.5 + _ADAPTIVITY
+        self.values.addcdiv_(self._first, metric, value=-rate / (1 - _MOMENTUM**self._steps))
+        kept = metric / (metric + rate / total * self._strength)
+        self.values.copy_(torch.lerp(self._anchor, self.values, kept))  # exact at both ends
+
+
+@contextmanager
+def _flat(model: MultiTaskModel, pulls: Mapping[str, Pull]) -> Iterator[_State]:
+    """Let the pulled parameters and their gradients be views of one vector each, inside the block."""
+    named = {name: p for name, p in model.named_parameters() if name in pulls}
+    state = _State(list(named.values()), [pulls[name] for name in named])
+    before = [p.data for p in named.values()]
+    sizes = [p.numel() for p in named.values()]
+    views = zip(torch.split(state.values, sizes), torch.split(state.gradient, sizes), strict=True)
+    for parameter, (value, gradient) in zip(named.values(), views, strict=True):
+        parameter.data, parameter.grad = value.view_as(parameter), gradient.view_as(parameter)
+    try:
+        yield state
+    finally:
+        for parameter, place in zip(named.values(), before, strict=True):
+            parameter.data, parameter.grad = place.copy_(parameter.data), None

@@ -21,7 +21,7 @@ from .start import Start, pulls
 
 
 def personal(start: Start, *, steps: int = STEPS) -> MultiTaskModel:
-    """Return the personal model after `steps` more steps (two hundred by default)."""
+    """Return the personal model after `steps` more steps."""
     model = copy.deepcopy(start.model)
     load(model, start.before)
     anchors = pulls(start, own=dict.fromkeys(start.dataset.tasks, start.strength))

@@ -17,6 +17,6 @@ from .start import Start
 def personal(start: Start) -> MultiTaskModel:
     """Return the release with fitted own parts; `start.strength` and `start.before` are not read."""
     model = copy.deepcopy(start.model)
-    for task in start.dataset.tasks:
-        serving_heads.put(model, task, serving_heads.fit(start.model, start.dataset, task))
+    for task, head in start.heads.items():
+        serving_heads.put(model, task, head)
     return model

@@ -32,7 +32,7 @@ from . import feature_transfer
 from .descent import STEPS, descend
 from .start import Start, pulls
 
-STEPS_UNSEEN = 100
+STEPS_UNSEEN = 50
 """Taken where too few validation rows could say when to stop."""
 _LOOK, _PATIENCE = 10, 5
 

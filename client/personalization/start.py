@@ -5,12 +5,14 @@ Notation: N training rows, P parameters, w what was released, v what becomes of 
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from client.data.examples import Owned
+from client.data.dataset import Dataset
+from client.serving_heads import ServingHead, fit
 from shared_model.model import MultiTaskModel
 from shared_model.parameters import take
 
@@ -29,10 +31,15 @@ class Start:
     """
 
     model: MultiTaskModel
-    dataset: Owned
+    dataset: Dataset
     strength: float
     generator: torch.Generator
     before: Mapping[str, Tensor] = field(default_factory=dict)
+
+    @cached_property
+    def heads(self) -> dict[str, ServingHead]:
+        """The own parts that fit the merchant's rows best on the frozen release, by task."""
+        return {task: fit(self.model, self.dataset, task) for task in self.dataset.tasks}
 
 
 class Pull(NamedTuple):

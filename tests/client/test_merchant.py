@@ -5,6 +5,7 @@ import os
 import threading
 import tomllib
 import warnings
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,8 +15,12 @@ import pytest
 import tomli_w
 import torch
 
-from client import floors
+from client import acceptance, floors
+from client.acceptance import Accepted
+from client.contestants import Contestants
 from client.merchant import Merchant
+from client.personalization import METHODS, ditto
+from client.personalization.start import Start
 from client.rounds import Trained
 from client.state import load_round, load_serving, save_serving
 from shared_model.errors import ConfigError, DataError, FingerprintMismatch, Refused, StateError
@@ -269,13 +274,81 @@ def test_what_stays_is_kept_from_round_to_round(tmp_path: Path) -> None:
     assert not torch.equal(one.local["bottom.gate.weight"], two.local["bottom.gate.weight"])
 
 
-def test_serving_heads_never_reach_a_later_round(tmp_path: Path) -> None:
+EVERY_CANDIDATE = ["alone", "federated", "fine_tuned", "ditto", "mixture"]
+
+
+def test_nothing_that_is_served_reaches_a_later_round(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # The twin never adopts. If anything flowed from serving into training, the second rounds would differ.
-    plain, adopting = shops.merchant(tmp_path / "a"), shops.merchant(tmp_path / "b")
+    choosing_always(monkeypatch, "ditto")
+    plain = shops.merchant(tmp_path / "a")
+    adopting = shops.merchant(tmp_path / "b", serve={"candidates": EVERY_CANDIDATE, "pull": 1.0})
     first = trained(plain)
     assert same(trained(adopting), first)
     adopting.adopt(shops.offer(adopting.federation, first), first)
     assert same(trained(plain, first, round=2), trained(adopting, first, round=2))
+
+
+def choosing_always(monkeypatch: pytest.MonkeyPatch, choice: str) -> None:
+    """Whatever the evidence, every task is served by this candidate."""
+
+    def decide(samples: Mapping[str, object], *_: object) -> dict[str, Accepted]:
+        return {task: Accepted(choice, 2.0, {}) for task in samples}
+
+    monkeypatch.setattr(acceptance, "decide", decide)
+
+
+@pytest.mark.parametrize("served", EVERY_CANDIDATE)
+def test_what_is_served_is_exactly_what_was_judged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, served: str
+) -> None:
+    choosing_always(monkeypatch, served)
+    path, agreement = shops.write(tmp_path, serve={"candidates": EVERY_CANDIDATE, "pull": 1.0})
+    merchant = shops.opened(path, agreement)
+    arrays = shops.start(merchant.federation)
+    judged: list[Contestants] = []
+    accept = acceptance.accept
+    monkeypatch.setattr(acceptance, "accept", lambda c, *rest: (judged.append(c), accept(c, *rest))[1])
+    merchant.adopt(shops.offer(merchant.federation, arrays), arrays)
+    rows = merchant.dataset.rows("test", task="bought")
+    answered = shops.opened(path, agreement, seed=9).serve("bought", rows)
+    assert torch.equal(answered, judged[0].logits(served, "bought", rows))
+
+
+def test_every_candidate_has_an_answer_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("client.contestants.chosen_weight", lambda *_: 0.5)
+    merchant = shops.merchant(tmp_path)
+    arrays = shops.start(merchant.federation)
+    found = merchant.contestants(shops.offer(merchant.federation, arrays), arrays, EVERY_CANDIDATE)
+    rows = merchant.dataset.rows("test", task="bought")
+    answers = {tuple(found.logits(name, "bought", rows).flatten().tolist()) for name in EVERY_CANDIDATE}
+    assert len(answers) == len(EVERY_CANDIDATE)
+
+
+def test_ditto_goes_on_from_the_adoption_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    starts: list[Start] = []
+    monkeypatch.setitem(METHODS, "ditto", lambda start: (starts.append(start), ditto.personal(start))[1])
+    merchant = shops.merchant(tmp_path, serve={"candidates": ["federated", "ditto"]})
+    arrays = shops.start(merchant.federation)
+    merchant.adopt(shops.offer(merchant.federation, arrays), arrays)
+    kept = load_serving(merchant.config.state)
+    merchant.adopt(shops.offer(merchant.federation, arrays), arrays)
+    first, second = (start.before for start in starts)
+    assert kept is not None
+    assert not first
+    assert set(second) == {name for name, _ in merchant._model.named_parameters()}
+    assert all(torch.equal(value, kept.personal_model("ditto")[name]) for name, value in second.items())
+
+
+def test_evidence_is_kept_for_the_next_adoption(tmp_path: Path) -> None:
+    merchant = shops.merchant(tmp_path)
+    arrays = shops.start(merchant.federation)
+    first = merchant.adopt(shops.offer(merchant.federation, arrays), arrays)
+    kept = load_serving(merchant.config.state)
+    assert kept is not None
+    assert {"amount/alone", "bought/alone", "amount/mixture"} <= set(kept.evidence)
+    assert merchant.adopt(shops.offer(merchant.federation, arrays), arrays) == first
 
 
 def test_after_adoption_the_merchant_serves_its_own_fit(tmp_path: Path) -> None:
@@ -303,7 +376,7 @@ def test_what_was_accepted_is_served_although_the_shop_has_new_rows(tmp_path: Pa
     arrays = shops.start(merchant.federation)
     arrays["heads.amount.prior.bias"] += 1e4  # a release so bad that the merchant serves its own model
     accepted = merchant.adopt(shops.offer(merchant.federation, arrays), arrays)
-    assert accepted["amount"].choice == "alone"
+    assert accepted["amount"].choice in ("alone", "mixture")
     rows = merchant.dataset.rows("test", task="amount")
     before = merchant.serve("amount", rows)
     shops.examples().with_columns(pl.col("amount") * 3).write_parquet(tmp_path / "examples.parquet")

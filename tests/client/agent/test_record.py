@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from client.acceptance import Accepted
+from client.acceptance import Accepted, Rival
 from client.agent.record import Record, evidence, history
 from shared_model import journal
 from shared_model.errors import DataError, Refused
@@ -106,9 +106,17 @@ def test_the_history_tells_the_last_refusals_and_the_last_adoption() -> None:
 
 def test_evidence_that_is_not_a_number_can_be_written_as_json(record: Record) -> None:
     nan = float("nan")
-    found = evidence({"late": Accepted("federated", nan, nan, 0), "units": Accepted("alone", 0.5, 0.1, 9)})
+    rivals = {"alone": Rival(0.5, 0.1, 9, 5.0), "mixture": Rival(nan, nan, 0, nan)}
+    found = evidence({"late": Accepted("federated", 2.0, {}), "units": Accepted("alone", 2.3, rivals)})
     record.note("adopted", tasks=found)
     assert json.loads(json.dumps(journal.read(record.path)[0]["tasks"], allow_nan=False)) == {
-        "late": {"choice": "federated", "advantage": None, "standard_error": None, "rows": 0},
-        "units": {"choice": "alone", "advantage": 0.5, "standard_error": 0.1, "rows": 9},
+        "late": {"choice": "federated", "needed": 2.0, "rivals": {}},
+        "units": {
+            "choice": "alone",
+            "needed": 2.3,
+            "rivals": {
+                "alone": {"advantage": 0.5, "standard_error": 0.1, "rows": 9, "pooled": 5.0},
+                "mixture": {"advantage": None, "standard_error": None, "rows": 0, "pooled": None},
+            },
+        },
     }

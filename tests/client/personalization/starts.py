@@ -10,20 +10,25 @@ from torch import Tensor
 from client.data.dataset import Dataset
 from client.halves import judging
 from client.personalization.start import Start
+from shared_model.architectures import ARCHITECTURES
 from shared_model.model import MultiTaskModel, build
 from shared_model.parameters import take
 from tests.client import shops
 
-BOTTOMS: dict[str, dict[str, Any]] = {
-    "wide": {"architecture": "wide"},
-    "shared_bottom": {"architecture": "shared_bottom", "hidden": [4]},
-    "mmoe": {"architecture": "mmoe", "experts": 2, "hidden": [4]},
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "shared_bottom": {"hidden": [4]},
+    "mmoe": {"experts": 2, "hidden": [4]},
+    "cascade": {"chain": ["bought", "again"]},
 }
+BOTTOMS = {name: {"architecture": name, **_OPTIONS.get(name, {})} for name in sorted(ARCHITECTURES)}
 
 
 def start(folder: Path, architecture: str = "mmoe", strength: float = 10.0, **options: Any) -> Start:
     """A release with random shared values; the wide bottom has only priors, so they are drawn here."""
-    agreement = shops.contract(bottom=BOTTOMS[architecture])
+    again = {
+        "again": {"kind": "binary", "initial": 0.2}
+    }  # nobody has labels of it; a cascade wants two tasks
+    agreement = shops.contract(bottom=BOTTOMS[architecture], tasks=again)
     merchant = shops.merchant(folder, agreement=agreement, **options)
     model = build(merchant.federation, generator=torch.Generator().manual_seed(1))
     source = torch.Generator().manual_seed(2)
