@@ -54,9 +54,9 @@ def trained(
         task: Best(model, torch.zeros(len(examples.rows("validation", task=task)))) for task in examples.tasks
     }
     look(best, model, examples)
-    idle = 0
+    idle, memory = 0, None
     for number in range(federation.federation.rounds):
-        train_plain(model, examples, federation, generator, public=f"local/{number}")
+        memory = train_plain(model, examples, federation, generator, public=f"local/{number}", memory=memory)
         idle = 0 if look(best, model, examples) else idle + 1
         if idle >= PATIENCE:
             break

@@ -90,3 +90,14 @@ def test_a_change_that_makes_no_contract_names_the_file_it_started_from() -> Non
     experiment = experiment_of(synthetic, EXPERIMENTS, None)
     with pytest.raises(ConfigError, match=r"demo\.federation\.toml, changed by the comparison"):
         contract_tables(synthetic, EXPERIMENTS, experiment, {"local": {"learning_rate": -1.0}})
+
+
+def test_every_training_of_the_study_has_a_contract_on_every_data_set(tmp_path: Path) -> None:
+    plan = load_plan(EXPERIMENTS / "compare.toml")
+    made = [
+        contract_tables(d, EXPERIMENTS, experiment_of(d, EXPERIMENTS, tmp_path), d.pooled, t.contract, point)
+        for d in plan.dataset
+        for t in plan.trainings_on(d.name)
+        for point in t.grid
+    ]
+    assert len(made) >= 3 * 30
