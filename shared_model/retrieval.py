@@ -123,24 +123,25 @@ class RetrievalHead(Head):
         def logits(z: Tensor, chosen: Tensor) -> Tensor:
             if drawn is None:
                 return among_all(self(z, own=own, prior=self.matched(z, vectors)), chosen)
-            won = self._score_of(z, chosen, self.vectors(describe, chosen), own)
-            others = (
-                z @ self.own.weight[drawn].T + self._biases()[drawn]
-                if own
-                else z.new_zeros(len(z), len(drawn))
-            )
-            if vectors is not None:
-                others = others + self.wanted(z) @ vectors.T
+            won = self._scores_of(z, chosen, self.vectors(describe, chosen), own)
+            others = self._scores_among(z, drawn, vectors, own)
             return torch.stack([won, standing(others, chosen, drawn, self.items).logsumexp(-1)], -1)
 
         return _in_chunks(logits, z, contest.chosen, self.items if drawn is None else len(drawn))
 
-    def _score_of(self, z: Tensor, chosen: Tensor, vectors: Tensor | None, own: bool) -> Tensor:
+    def _scores_of(self, z: Tensor, chosen: Tensor, vectors: Tensor | None, own: bool) -> Tensor:
         """Of each row the score of one item, shape (B,)."""
         score = z.new_zeros(len(z))
         if own:
             score = (z * self.own.weight[chosen]).sum(-1) + self._biases()[chosen]
         return score if vectors is None else score + (self.wanted(z) * vectors).sum(-1)
+
+    def _scores_among(self, z: Tensor, drawn: Tensor, vectors: Tensor | None, own: bool) -> Tensor:
+        """Of each row the scores of the same items, shape (B, S)."""
+        scores = z.new_zeros(len(z), len(drawn))
+        if own:
+            scores = z @ self.own.weight[drawn].T + self._biases()[drawn]
+        return scores if vectors is None else scores + self.wanted(z) @ vectors.T
 
     def wanted(self, z: Tensor) -> Tensor:
         """Return what the tower's vectors are multiplied with, z W, shape (..., B, D)."""

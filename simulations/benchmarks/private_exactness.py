@@ -31,6 +31,8 @@ _FEATURES: dict[str, dict[str, object]] = {
     "title": {"kind": "text", "buckets": _BUCKETS, "width": 8},
     "picture": {"kind": "vector", "length": _LENGTH, "width": 8},
     "history": {"kind": "sequence", "of": ["category"]},
+    "trail": {"kind": "sequence", "of": ["category"], "encoder": "lstm", "width": 8},
+    "glance": {"kind": "sequence", "of": ["shelf"], "encoder": "attention", "width": 8},
 }
 _TASKS: dict[str, dict[str, object]] = {
     "late": {"kind": "binary"},
@@ -179,6 +181,8 @@ def _batch(contract: schema.Federation) -> Batch:
             "tags": torch.randint(0, _BUCKETS, bag, generator=g),
             "title": torch.randint(0, _BUCKETS, bag, generator=g),
             "history.category": torch.randint(0, _BUCKETS, bag, generator=g),
+            "trail.category": torch.randint(0, _BUCKETS, bag, generator=g),
+            "glance.shelf": torch.randint(0, _BUCKETS, bag, generator=g),
         },
         vectors={"picture": torch.randn(bag, generator=g)},
         labels=labels,
