@@ -31,7 +31,7 @@ from ..federated import Site
 from ..pooling import PooledExamples
 from ..seeds import generator
 from . import linear, local, predictions
-from .adoptions import ADOPTIONS
+from .adoptions import ADOPTIONS, adopt
 from .plan import DataSet, Training, contract_tables, experiment_of
 from .predictions import Place, Predictions
 
@@ -170,12 +170,12 @@ def _federated(bench: _Bench, training: Training, seed: int) -> Found:
     found: Found = {adoption: {} for adoption in training.served}
     for name in bench.datasets:
         merchant = bench.site.merchant(name, seed)
-        merchant.adopt(_instruction(merchant.federation, arrays, lineage), arrays)
-        served = merchant.served()
+        instruction = _instruction(merchant.federation, arrays, lineage)
+        adopted = adopt(merchant, instruction, arrays, training.served)
         for task in _tasks(bench, name):
             for place, rows in _places(merchant.dataset, name, task):
                 for adoption in training.served:
-                    logits = ADOPTIONS[adoption](merchant, served, task, rows)
+                    logits = ADOPTIONS[adoption](adopted, task, rows)
                     if logits is not None:
                         found[adoption][place] = predictions.predicted(merchant.dataset, place, logits)
     return found

@@ -7,6 +7,7 @@ from simulations.compare import running, table
 from simulations.compare.page import page
 from simulations.compare.running import Asked
 
+ADOPTED = ("prior", "fine_tuned", "ditto", "mixture", "chosen")
 CONTRACT = {
     "federation": {"name": "tiny", "rounds": 2, "local_steps": 2, "expected_batch": 16},
     "local": {"optimizer": "adam", "learning_rate": 0.01},
@@ -34,7 +35,7 @@ PLAN = {
             "name": "shared",
             "family": "architecture",
             "where": ["federated", "pooled"],
-            "served": ["heads", "prior", "chosen"],
+            "served": ["heads", *ADOPTED],
             "grid": [{"local": {"learning_rate": 0.01}}, {"local": {"learning_rate": 1e-6}}],
         },
     ],
@@ -64,11 +65,15 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> Asked:
 def test_every_method_has_a_line_for_every_task_that_it_answers(asked: Asked) -> None:
     lines = [line for line in table.results(asked, "again").lines if line.first and line.group == "all"]
     answered = {(line.method, line.task) for line in lines}
-    methods = ("single alone", "shared", "shared: prior", "shared: chosen", "shared pooled")
+    methods = ("single alone", "shared", "shared pooled")
+    methods += tuple(f"shared: {adoption}" for adoption in ADOPTED)
     numbers = {m for m, task in answered if task == "delivery_days"}
     assert numbers == {*methods, "constant", "linear"}
     rankings = {"popularity", "bought before"}
-    assert {m for m, task in answered if task == "next_item"} == {*methods, *rankings} - {"shared: prior"}
+    assert {m for m, task in answered if task == "next_item"} == {*methods, *rankings} - {
+        "shared: prior",
+        "shared: mixture",
+    }
 
 
 def test_the_point_of_the_grid_that_learns_is_chosen(asked: Asked) -> None:
@@ -84,7 +89,7 @@ def test_what_is_there_is_not_made_again_and_what_is_missing_comes_back_the_same
     stamp = kept.stat().st_mtime_ns
     file.unlink()
     running.complete(asked, plan.dataset[0], training, plan.comparison.seeds)
-    assert table.predictions.load(file).keys() == {"heads", "prior", "chosen"}
+    assert table.predictions.load(file).keys() == {"heads", *ADOPTED}
     assert file.read_bytes() == before
     assert kept.stat().st_mtime_ns == stamp
 
