@@ -27,6 +27,7 @@ from client import serving_heads
 from client.alone import PENALTIES, untrained_linear_model
 from client.data.dataset import Dataset
 from client.data.examples import Split
+from client.merchant_file import Serving
 from client.personalization.fine_tuning import personal as fine_tuned
 from client.personalization.start import Start
 from shared_model import files
@@ -45,9 +46,6 @@ from .transfer_summary import ALL_ORDERS, Measured, Transfer, summarised
 
 COUNTS = (0, 25, 50, 100, 200)
 FOLDS = 8
-PULL = 1000.0
-"""Of fine-tuning towards the release, in rows."""
-
 Progress = Callable[[str, int, int], None]
 
 
@@ -183,7 +181,7 @@ def _methods(
     yield "warm: prior", _scored(released, name, dataset)
     yield "warm: heads", _scored(_with_heads(released, dataset), name, dataset)
     source = torch.Generator().manual_seed(int(generator(seed, "fine-tuned", name).integers(2**62)))
-    start = Start(model=released, dataset=dataset, strength=PULL, generator=source)
+    start = Start(model=released, dataset=dataset, strength=Serving().pull, generator=source)
     yield "warm: fine-tuned", _scored(fine_tuned(start), name, dataset)
     for penalty in PENALTIES:
         linear = untrained_linear_model(bench.federation, dataset)
