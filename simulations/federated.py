@@ -154,17 +154,19 @@ def _member(merchant: Merchant, receives: bool) -> Member:
     )
 
 
-def _served(name: str, merchant: Merchant, arrays: SharedArrays, lineage: str) -> Scores:
-    federation = merchant.federation
-    last = federation.federation.rounds
-    instruction = Instruction(
+def release(federation: schema.Federation, arrays: SharedArrays, lineage: str) -> Instruction:
+    """Return the instruction that comes with what `lineage` released."""
+    return Instruction(
         kind="adopt",
         fingerprint=federation.fingerprint,
         lineage=lineage,
-        round=last,
+        round=federation.federation.rounds,
         digest=digest(arrays),
     )
-    merchant.adopt(instruction, arrays)
+
+
+def _served(name: str, merchant: Merchant, arrays: SharedArrays, lineage: str) -> Scores:
+    merchant.adopt(release(merchant.federation, arrays, lineage), arrays)
     served = merchant.served()
     found: Scores = {}
     for task in merchant.dataset.tasks:

@@ -12,7 +12,8 @@ ALL = "all"
 """The group that every merchant is in."""
 
 _METHODS = ("alone", "federated", "prior", "pooled", "constant")
-_TOLERATED = 0.02  # share of its own metric that a merchant may lose before it counts as worse
+TOLERATED = 0.02
+"""Share of its own metric that a merchant may lose before it counts as worse."""
 
 
 def summarise(
@@ -71,4 +72,4 @@ def _mean(values: list[float | None]) -> float | None:
 
 
 def _is_worse(cell: Cell) -> bool:
-    return cell.gain is not None and cell.alone is not None and cell.gain < -_TOLERATED * abs(cell.alone)
+    return cell.gain is not None and cell.alone is not None and cell.gain < -TOLERATED * abs(cell.alone)

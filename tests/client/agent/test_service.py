@@ -73,7 +73,7 @@ def test_an_adoption_tells_the_evidence_to_the_owner_alone(open_desk: Desk) -> N
     told = owner_status(open_desk.merchant.config.state)
     assert told is not None
     assert set(told["adopted"]["tasks"]) == {"bought", "amount"}
-    assert told["adopted"]["tasks"]["bought"]["rows"] == 10
+    assert told["adopted"]["tasks"]["bought"]["rivals"]["alone"]["rows"] == 10
 
 
 def test_the_node_cannot_ask_what_the_owner_may(open_desk: Desk) -> None:
@@ -280,7 +280,7 @@ class Gate:
     def __init__(self) -> None:
         self.begun, self.go_on, self.times = threading.Event(), threading.Event(), 0
 
-    def __call__(self, model: MultiTaskModel, instruction: Instruction) -> Trained:
+    def __call__(self, model: MultiTaskModel, instruction: Instruction, memory: object) -> Trained:
         self.times += 1
         self.begun.set()
         assert self.go_on.wait(20)
