@@ -10,12 +10,13 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from ..market import Market
-from . import aliexpress, olist, online_retail, online_shoppers, synthetic
+from . import aliexpress, olist, online_retail, online_shoppers, synthetic, synthetic_tables
 from .aliexpress import AliExpressMarket
 from .olist import OlistMarket
 from .online_retail import OnlineRetailMarket
 from .online_shoppers import OnlineShoppersMarket
 from .synthetic import SyntheticMarket
+from .synthetic_tables import SyntheticTablesMarket
 
 __all__ = [
     "READERS",
@@ -25,16 +26,23 @@ __all__ = [
     "OnlineRetailMarket",
     "OnlineShoppersMarket",
     "SyntheticMarket",
+    "SyntheticTablesMarket",
     "read",
 ]
 
 MarketOptions = Annotated[
-    SyntheticMarket | OlistMarket | OnlineRetailMarket | OnlineShoppersMarket | AliExpressMarket,
+    SyntheticMarket
+    | SyntheticTablesMarket
+    | OlistMarket
+    | OnlineRetailMarket
+    | OnlineShoppersMarket
+    | AliExpressMarket,
     Field(discriminator="kind"),
 ]
 
 READERS: dict[str, Callable[[Any, Path], Market]] = {
     "synthetic": synthetic.read,
+    "synthetic_tables": synthetic_tables.read,
     "olist": olist.read,
     "online_retail": online_retail.read,
     "online_shoppers": online_shoppers.read,
