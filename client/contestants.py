@@ -15,7 +15,7 @@ from shared_model.model import MultiTaskModel
 from . import floors
 from .alone import linear_model
 from .data.dataset import Dataset
-from .evaluation import labels_of, logits_of
+from .evaluation import Predict, all_logits, labels_of, predictor
 from .halves import choosing, judging
 from .personalization import METHODS
 from .personalization.fine_tuning import stops_by_rows
@@ -42,6 +42,7 @@ class Contestants:
     weights: Mapping[str, float]
     tuned: Mapping[str, frozenset[str]] = field(default_factory=dict)
     wanted: Collection[str] = ("federated",)
+    _predictors: dict[tuple[str, str], Predict] = field(default_factory=dict, init=False, repr=False)
 
     def logits(self, choice: str, task: str, rows: Tensor) -> Tensor:
         """Return what a candidate says of `rows`, shape (B, O).
@@ -54,8 +55,14 @@ class Contestants:
         if choice == "mixture":
             federated, alone = (self.logits(part, task, rows) for part in ("federated", "alone"))
             return mixed(self.dataset.tasks[task], federated, alone, self.weights[task])
-        model = self.alone if choice == "alone" else self.models[choice]
-        return logits_of(model, self.dataset, task, rows)
+        return all_logits(self._predictor(choice, task), rows)
+
+    def _predictor(self, choice: str, task: str) -> Predict:
+        """Made once: the items of a catalogue are not encoded again for every question."""
+        if (choice, task) not in self._predictors:
+            model = self.alone if choice == "alone" else self.models[choice]
+            self._predictors[choice, task] = predictor(model, self.dataset, task)
+        return self._predictors[choice, task]
 
     def incumbent(self, task: str) -> str:
         """Return what is served unless there is evidence against it."""

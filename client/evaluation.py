@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from shared_model import schema
-from shared_model.heads import measure_of, predicted, rank_of
+from shared_model.heads import measure_of, predicted, rank_of, row_losses
 from shared_model.model import MultiTaskModel
 from shared_model.retrieval import CELLS, RetrievalHead
 
@@ -25,9 +25,25 @@ def logits_of(
     model: MultiTaskModel, dataset: Examples, task: str, rows: Tensor, *, own: bool = True
 ) -> Tensor:
     """Return the logits of one task for `rows`, shape (B, O); without `own`, those of the prior alone."""
-    predict = predictor(model, dataset, task, own=own)
+    return all_logits(predictor(model, dataset, task, own=own), rows)
+
+
+@torch.no_grad()
+def all_logits(predict: Predict, rows: Tensor) -> Tensor:
+    """Return what `predict` says of `rows`, shape (B, O)."""
     chunks = [predict(chunk) for chunk in torch.split(rows, _CHUNK)]
     return torch.cat(chunks) if chunks else torch.zeros(0, 1)
+
+
+@torch.no_grad()
+def losses_of(model: MultiTaskModel, dataset: Examples, task: str, rows: Tensor) -> Tensor:
+    """Return the row losses of one task, shape (B,); of the logits only some exist at a time."""
+    spec, predict = dataset.tasks[task], predictor(model, dataset, task)
+    parts = [
+        row_losses(spec, predict(part), labels_of(dataset, task, part)).value
+        for part in some_at_a_time(rows, model.head(task).own.weight.shape[-2])
+    ]
+    return torch.cat(parts)
 
 
 def predictor(model: MultiTaskModel, dataset: Examples, task: str, *, own: bool = True) -> Predict:

@@ -22,9 +22,8 @@ from collections.abc import Callable
 
 import torch
 
-from client.evaluation import labels_of, logits_of
+from client.evaluation import losses_of
 from client.halves import LEAST_SHOPPERS, choosing
-from shared_model.heads import row_losses
 from shared_model.model import MultiTaskModel
 from shared_model.parameters import load, take
 
@@ -94,8 +93,5 @@ def _loss(model: MultiTaskModel, start: Start, tasks: list[str]) -> float:
     total = 0.0
     for task in tasks:
         spec, rows = start.dataset.tasks[task], choosing(start.dataset, task).rows
-        logits = logits_of(model, start.dataset, task, rows)
-        total += spec.weight * float(
-            row_losses(spec, logits, labels_of(start.dataset, task, rows)).value.mean()
-        )
+        total += spec.weight * float(losses_of(model, start.dataset, task, rows).mean())
     return total
