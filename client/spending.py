@@ -33,7 +33,7 @@ class Training:
         lineage: Of the training.
         unit: Whose presence is hidden.
         rounds: Charges for rounds; a round that was charged twice counts twice.
-        statistics: Charges for statistics across shoppers.
+        statistics: Charges for statistics across shoppers, and for counts of items and weeks.
         epsilon: Of all of it, at the contract's delta.
     """
 
@@ -169,7 +169,7 @@ def _trainings(charges: Sequence[Charge], limit: Limit) -> tuple[Training, ...]:
                 lineage=lineage,
                 unit=mine[0].unit,
                 rounds=sum(charge.what == "round" for charge in mine),
-                statistics=sum(charge.what == "statistics" for charge in mine),
+                statistics=sum(charge.what in ("statistics", "counts") for charge in mine),
                 epsilon=spent(mine, limit),
             )
         )

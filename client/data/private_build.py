@@ -5,7 +5,8 @@ unit depends on another (`private_shop.py`). The sums over blocks do; they are k
 
 Files, with N rows as they were read, M of them kept, T blocks: what `draft.Draft` writes (N,); `order`, the
 rows that are kept, int64 (M,); `owner`, their units, ascending, int64 (M,); `weight`, float32 (M,);
-`blocks.<series>` (T,).
+`blocks.<series>` (T,). With noised labels also `counts.sold`, the exact bounded counts (I, W), and their
+items, `counts.items`; `counts.item` and `counts.week`, which of them a row stands for (N,), -1 for none.
 """
 
 from collections.abc import Iterator
@@ -19,11 +20,13 @@ from numpy.typing import NDArray
 
 from client.config import MerchantConfig
 from shared_model import library, schema
+from shared_model.privacy.plan import Plan, plan_of
 from shared_model.schema import Federation, Privacy, Task
 
 from . import meta, private_shop, shop, table
 from .arrays import Array, load, save
 from .blocks import SERIES, block_sums
+from .counts import ROW_WEEKS, Counts, exact_counts
 from .crowds import crowd_share
 from .draft import HASHED, Draft, hashed_units
 from .encoding import Where
@@ -35,8 +38,9 @@ from .private_checks import (
     check_private_table,
     private_tasks,
 )
-from .rows.item_window import first_items, separate_item_windows
+from .rows.item_window import first_items, item_weeks, separate_item_windows
 from .rows.shop import Shop
+from .shop import unlabelled
 from .split import PARTS, Bounds, assign_by_hash, dated_bounds
 from .tally import Tally
 
@@ -88,7 +92,10 @@ def _build(config: MerchantConfig, federation: Federation, folder: Path) -> None
             assert split is not None  # only a ready table may go without dates
             made = private_shop.load(config, privacy, split)
             sums, buyers = block_sums(made.orders, split.validation_from), _buyers(made, tasks)
-            _add(draft, _shop_rows(made, tasks, federation))
+            noised = {n: t for n, t in tasks.items() if n in schema.with_labels(federation, "noised")}
+            _add(draft, _shop_rows(made, {n: t for n, t in tasks.items() if n not in noised}, federation))
+            if noised:
+                _add_item_weeks(draft, made, plan_of(federation, config.tier), federation)
     save(folder, {f"blocks.{series}": sums[series] for series in SERIES})
     _finish(draft, privacy.max_records, buyers)
 
@@ -101,6 +108,31 @@ def _add(draft: Draft, rows: Rows) -> None:
         draft.add(kind, labelled.drop(schema.reads_across_shoppers(draft.federation), strict=False), named)
     if not draft.rows:
         draft.add_nothing()
+
+
+def _add_item_weeks(draft: Draft, made: Shop, plan: Plan, federation: Federation) -> None:
+    """Add a row for every item and every second week, and keep the exact bounded counts aside."""
+    assert plan.counts is not None  # there is a task with noised labels
+    rows, before = item_weeks(made, ROW_WEEKS), draft.rows
+    draft.add("item_window", unlabelled(made, "item_window", rows, federation), _kind_only("item_window"))
+    nothing = np.full(before, -1)
+    sums = exact_counts(made.lines, made.items, made.bounds.validation_from, plan.counts)
+    save(
+        draft.folder,
+        {
+            "counts.sold": sums.sold,
+            "counts.items": np.array(sums.items, dtype=np.str_),
+            "counts.item": np.concatenate([nothing, rows["item"].to_numpy()]),
+            "counts.week": np.concatenate([nothing, rows["week"].to_numpy()]),
+        },
+    )
+
+
+def read_counts(config: MerchantConfig, federation: Federation) -> Counts:
+    """Return the exact bounded counts of a merchant; they never leave this machine (errors as above)."""
+    folder = private_folder(config, federation)
+    items = tuple(load(folder, "counts.items").tolist())
+    return Counts(items=items, sold=np.array(load(folder, "counts.sold")))
 
 
 def _some(frame: pl.DataFrame, wanted: pl.Expr, where: Where) -> tuple[pl.DataFrame, Where]:

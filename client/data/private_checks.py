@@ -57,13 +57,18 @@ def check_private_items(config: MerchantConfig) -> None:
     """
     if config.items is None or config.events is None:
         return
-    told = {(t.source, t.query) for t in (config.orders, config.events) if t is not None}
-    if (config.items.source, config.items.query) in told:
+    if not has_assortment(config):
         allowed = (
             "an export of the assortment, since one of order lines or events tells a session what other "
             "shoppers bought, and this contract hides every shopper; or no [items], or no [events]"
         )
         raise ConfigError(config.file, "items.source", config.items.source, allowed)
+
+
+def has_assortment(config: MerchantConfig) -> bool:
+    """Whether an items table says which items there are, whoever bought them."""
+    told = {(t.source, t.query) for t in (config.orders, config.events) if t is not None}
+    return config.items is not None and (config.items.source, config.items.query) not in told
 
 
 def private_tasks(config: MerchantConfig, federation: Federation) -> frozenset[str]:
@@ -75,12 +80,18 @@ def private_tasks(config: MerchantConfig, federation: Federation) -> frozenset[s
     * A retrieval task: its catalogue is what all shoppers bought.
     * A task of the merchant's own on rows of items: the contract has no clip group with their sensitivity.
     * A task that needs to know a shopper again, where the unit is the record.
+    * A task on rows of items that the contract leaves at home; one with noised labels, too, where no items
+      table of its own says what the assortment is (`has_assortment`).
     """
     by_record = federation.privacy is not None and federation.privacy.unit == "record"
+    at_home = set(schema.with_labels(federation, "at_home"))
+    if not has_assortment(config):
+        at_home |= set(schema.with_labels(federation, "noised"))
     return frozenset(
         name
         for name, task in config.tasks.items()
         if not isinstance(task, schema.Retrieval)
+        and name not in at_home
         and _declared(config, name, task)
         and not (name in config.own_tasks and config.table is None and asks_of_items(task))
         and not (by_record and task.library and "customer_id" in library.TASKS[task.library].needs)

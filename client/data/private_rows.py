@@ -11,6 +11,7 @@ Notation: N rows, U units, B rows of a batch.
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,11 +26,13 @@ from shared_model.schema import Federation, Task
 
 from . import meta, table
 from .arrays import load
+from .counts import Counts
 from .encoding import encode_numbers
 from .private_build import private_folder
 from .private_checks import private_tasks
 from .statistics import Statistics
 from .stored import Stored
+from .told_rows import Told, told
 
 
 class PrivateRows:
@@ -46,9 +49,14 @@ class PrivateRows:
     """
 
     def __init__(
-        self, folder: Path, config: MerchantConfig, federation: Federation, statistics: Statistics | None
+        self,
+        folder: Path,
+        config: MerchantConfig,
+        federation: Federation,
+        statistics: Statistics | None,
+        counts: Counts | None,
     ) -> None:
-        """Open what `private_build` wrote; `statistics` as in `private_rows`."""
+        """Open what `private_build` wrote; for the rest see `private_rows`."""
         about = meta.facts(folder)
         wanted = private_tasks(config, federation)
         self.tasks: Mapping[str, Task] = {n: t for n, t in config.tasks.items() if n in wanted}
@@ -59,13 +67,24 @@ class PrivateRows:
         self.kinds: tuple[str, ...] = tuple(about["kinds"])
         self.units: int = about["units"]
         self.crowd: float = about["crowd"]
-        self.unit = _loaded(folder, "owner")
-        self.weight = _loaded(folder, "weight")
-        self._order = _loaded(folder, "order")
-        self._ends = torch.searchsorted(self.unit, torch.arange(self.units), right=True)
         self._stored = Stored(folder, self.tasks)
-        told = statistics if config.table is None else None
-        self._noised = _noised_columns(folder, self.kinds, federation, told)
+        self.unit, self.weight, self._order = (_loaded(folder, name) for name in ("owner", "weight", "order"))
+        across = statistics if config.table is None else None
+        self._numeric = _noised_columns(folder, self.kinds, federation, across)
+        self._labels: Mapping[str, Tensor] = {}
+        noised = {n: t for n, t in self.tasks.items() if n in schema.with_labels(federation, "noised")}
+        if counts is not None and noised:
+            self._put(told(folder, self._order.numpy(), noised, federation, counts))
+        self._ends = torch.searchsorted(self.unit, torch.arange(self.units), right=True)
+
+    def _put(self, found: Told) -> None:
+        """Let what was told of items take the place of what was encoded; leave out rows that do not count."""
+        kept = found.counts.nonzero().squeeze(1)
+        self._numeric = {p: values[kept] for p, values in {**self._numeric, **found.numeric}.items()}
+        self._labels = {name: values[kept] for name, values in found.labels.items()}
+        self.unit, self._order = self.unit[kept], self._order[kept]
+        rows = torch.bincount(self.unit, minlength=self.units)[self.unit]
+        self.weight = torch.where(found.of_items[kept], 1 / rows, self.weight[kept])
 
     def __len__(self) -> int:
         return len(self._order)
@@ -78,9 +97,10 @@ class PrivateRows:
             tasks: Whose labels, NaN where missing; None for all of `tasks`.
         """
         found = self._stored.batch(self._order[rows], tasks)
-        for column, values in self._noised.items():
+        for column, values in self._numeric.items():
             found.numeric[:, column] = values[rows]
-        return found
+        labels = {name: self._labels.get(name, known) for name, known in found.labels.items()}
+        return replace(found, labels={n: v[rows] if n in self._labels else v for n, v in labels.items()})
 
     def rows_of_units(self, drawn: Tensor) -> Tensor:
         """Return the numbers of the rows of some units, in the order of `drawn`.
@@ -95,7 +115,10 @@ class PrivateRows:
 
 
 def private_rows(
-    config: MerchantConfig, federation: Federation, statistics: Statistics | None
+    config: MerchantConfig,
+    federation: Federation,
+    statistics: Statistics | None,
+    counts: Counts | None = None,
 ) -> PrivateRows:
     """Return the private view of a merchant's training rows.
 
@@ -104,13 +127,15 @@ def private_rows(
         federation: A contract with privacy.
         statistics: What was released across shoppers in this training. A feature that reads it is missing
             without, and always in a ready table.
+        counts: What was released of items and weeks in this training; a task with noised labels has none
+            without.
 
     Raises:
         ConfigError: The merchant's file does not say what is needed.
         DataError: The data cannot be read.
         OSError: The disk is full or not writable.
     """
-    return PrivateRows(private_folder(config, federation), config, federation, statistics)
+    return PrivateRows(private_folder(config, federation), config, federation, statistics, counts)
 
 
 def shoppers_in_training(config: MerchantConfig, federation: Federation) -> int:

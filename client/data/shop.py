@@ -181,6 +181,20 @@ def _made(shop: Shop, kind: str, length: int, make: RowMaker) -> Iterator[pl.Dat
         yield make(shop, length=length, part=slice(start, start + PIECE_ROWS))
 
 
+def unlabelled(shop: Shop, kind: str, made: pl.DataFrame, federation: Federation) -> pl.DataFrame:
+    """Return `time`, `unit` and a column per slot of rows of a kind.
+
+    Args:
+        shop: What the rows were made from.
+        kind: Of the rows.
+        made: The rows, with all columns.
+        federation: The contract, for the features.
+    """
+    made = _with_vectors(shop, kind, made.with_columns(row_kind=pl.lit(kind)))
+    slots = (source.alias(slot) for slot, source in _slots(kind, made, federation).items())
+    return made.select("time", "unit", *slots)
+
+
 def _labelled(
     shop: Shop, kind: str, made: pl.DataFrame, tasks: Mapping[str, Task], federation: Federation
 ) -> KindRows:

@@ -10,12 +10,10 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from client.config import MerchantConfig
 from shared_model.errors import StateError
@@ -24,19 +22,13 @@ from shared_model.protocol import Instruction
 from shared_model.schema import Federation
 
 from .blocks import SENSITIVITY, SERIES, block_of
+from .normals import Normals
 from .private_build import read_block_sums
 from .rows.trailing import DELIVERY_STRENGTH, REVIEW_STRENGTH, USUAL_BAD_SHARE, USUAL_LOG_DAYS
 
 VERSION = "1"
 _GRID = 2.0**-12
 """Noised sums are rounded to this share of the noise, so that their last bits tell nothing."""
-
-
-class Normals(Protocol):
-    """What this module needs of a source of noise (`client.private.noise.Noise`)."""
-
-    def normal_(self, out: Tensor) -> Tensor:
-        """Fill `out` with independent draws from N(0, 1) and return it."""
 
 
 @dataclass(frozen=True, kw_only=True)

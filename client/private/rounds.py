@@ -7,10 +7,13 @@ nobody can tell whether the state is an old copy of one that answered.
 """
 
 import logging
+from collections.abc import Callable
 from typing import Literal
 
 from client.config import MerchantConfig
 from client.data import crowds
+from client.data.counts import Counts, counts_file, load_counts, noised_counts, save_counts
+from client.data.private_build import read_counts
 from client.data.private_checks import check_private_split, private_tasks
 from client.data.private_rows import PrivateRows, private_rows, shoppers_in_training
 from client.data.statistics import (
@@ -23,10 +26,12 @@ from client.data.statistics import (
 )
 from client.rounds import Stream, Trained
 from client.weighting import Memory
+from shared_model import schema
 from shared_model.errors import BudgetExhausted, DataError, Refused
 from shared_model.model import MultiTaskModel
+from shared_model.privacy.events import PrivacyEvent
 from shared_model.privacy.ledger import Charge, Ledger, read_charges
-from shared_model.privacy.plan import plan_of
+from shared_model.privacy.plan import Plan, plan_of
 from shared_model.protocol import TELEMETRY, Instruction, Refusal
 from shared_model.schema import Federation
 
@@ -35,6 +40,14 @@ from .noise import Noise, SecureNoise, SeededNoise
 from .training import train_private
 
 _log = logging.getLogger(__name__)
+
+
+What = Literal["statistics", "counts", "round"]
+_EVENTS: dict[What, Callable[[Plan], tuple[PrivacyEvent, ...]]] = {
+    "statistics": Plan.statistics_events,
+    "counts": Plan.counts_events,
+    "round": Plan.round_events,
+}
 
 
 class PrivateRounds:
@@ -98,9 +111,9 @@ class PrivateRounds:
         if self._role == "receive":
             raise Refused(Refusal.RECIPIENT, "this merchant only receives; it releases nothing")
 
-    def _charge(self, instruction: Instruction, what: Literal["statistics", "round"]) -> str:
+    def _charge(self, instruction: Instruction, what: What) -> str:
         """Write a charge, unless the ledger is an older copy, and return the ledger's head."""
-        events = self._plan.round_events() if what == "round" else self._plan.statistics_events()
+        events = _EVENTS[what](self._plan)
         charge = Charge(
             fingerprint=instruction.fingerprint,
             lineage=instruction.lineage,
@@ -122,10 +135,23 @@ class PrivateRounds:
         """Return the rows of a training; its statistics are released, and charged, once."""
         training = f"{instruction.fingerprint}/{instruction.lineage}"
         if self._rows is None or self._rows[0] != training:
-            self._rows = training, private_rows(self._config, self._federation, self._statistics(instruction))
+            self._note_what_stays(instruction)
+            known = self._statistics(instruction), self._counts(instruction)
+            self._rows = training, private_rows(self._config, self._federation, *known)
             if crowd := self._rows[1].crowd:
                 _log.warning("%s", crowds.warning(crowd, self._config))
         return self._rows[1]
+
+    def _note_what_stays(self, instruction: Instruction) -> None:
+        """Write into the ledger, once, which tasks release nothing, and why."""
+        for task in schema.with_labels(self._federation, "at_home"):
+            reason = (
+                f"{task}: no part in private rounds (labels = at_home), since its rows mix shoppers; its "
+                "head is fitted on the shop's own rows after the release and stays here"
+            )
+            with self._ledger(instruction) as ledger:
+                if reason not in {entry.reason for entry in ledger.entries}:
+                    ledger.note(reason)
 
     def _statistics(self, instruction: Instruction) -> Statistics | None:
         if self._plan.statistics_multiplier is None or self._config.table is not None:
@@ -139,6 +165,20 @@ class PrivateRounds:
                 exact_statistics(self._config, self._federation), self._plan.statistics_multiplier, noise
             )
             save_statistics(file, found)
+        return found
+
+    def _counts(self, instruction: Instruction) -> Counts | None:
+        plan = self._plan.counts
+        tasks = private_tasks(self._config, self._federation)
+        if plan is None or not tasks & set(schema.with_labels(self._federation, "noised")):
+            return None  # nothing here reads them, so nothing is released
+        file = counts_file(self._config.state, instruction)
+        found = load_counts(file)
+        if found is None:
+            self._charge(instruction, "counts")
+            noise = self._noise(f"counts/{instruction.lineage}", 0)
+            found = noised_counts(read_counts(self._config, self._federation), plan, noise)
+            save_counts(file, found)
         return found
 
     def _ledger(self, instruction: Instruction) -> Ledger:

@@ -108,10 +108,11 @@ def stepping(
 def clip_groups(plan: Plan, names: Sequence[str]) -> tuple[Group, ...]:
     """Return the clip groups over the parameters `names`; the plan's groups without any of them are left out.
 
-    A task's group holds what belongs to its head; the joint one holds everything.
+    A task's group holds what belongs to its head; the joint one holds everything. Groups of tasks whose rows
+    follow from what was released before (`Plan.told`) have no noise.
     """
     found = []
-    for group in plan.groups:
+    for group in (*plan.groups, *plan.told):
         prefix = "" if group.name == JOINT else f"heads.{group.name}."
         mine = tuple(name for name in names if name.startswith(prefix))
         if mine:

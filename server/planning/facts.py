@@ -83,6 +83,7 @@ class TierFacts:
         groups: Clip groups.
         noise_multiplier: Of one step, all groups combined.
         statistics_multiplier: Of the statistics before the first round; None without.
+        counts_std: Of the noise on the units of every item and week before the first round; None without.
         telemetry_std: Of the noise on a merchant's sum of losses, per task; None without.
         epsilon: What the whole plan costs, by the accounting that merchants' ledgers use ...
         delta: ... at this delta.
@@ -102,6 +103,7 @@ class TierFacts:
     groups: tuple[Group, ...]
     noise_multiplier: float
     statistics_multiplier: float | None
+    counts_std: float | None
     telemetry_std: float | None
     epsilon: float
     delta: float
@@ -275,6 +277,7 @@ def _tier(plan: Plan, least: int, assumed: Assumed, cross_check: bool) -> TierFa
         groups=tuple(_group(group, plan, assumed) for group in plan.groups),
         noise_multiplier=plan.noise_multiplier,
         statistics_multiplier=plan.statistics_multiplier,
+        counts_std=plan.counts.noise_std if plan.counts else None,
         telemetry_std=plan.telemetry.noise_std if plan.telemetry else None,
         epsilon=accounting.epsilon(plan.events(), plan.delta),
         delta=plan.delta,

@@ -67,6 +67,8 @@ def _tier(alike: Sequence[TierFacts]) -> Table:
     table.add_row("a step as a whole", "", "", f"{tier.noise_multiplier:.4g}", "", "", style="bold")
     if tier.statistics_multiplier is not None:
         table.add_row("statistics, once", "", "", f"{tier.statistics_multiplier:.4g}", "", "")
+    if tier.counts_std is not None:
+        table.add_row("items and weeks, once", "", "", "", f"{tier.counts_std:.4g}", "")
     if tier.telemetry_std is not None:
         table.add_row("telemetry, each round", "", "", "", f"{tier.telemetry_std:.4g}", "")
     return table

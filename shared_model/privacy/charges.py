@@ -15,7 +15,7 @@ class Charge:
         fingerprint: Of the contract.
         lineage: Of the coordinator's training.
         round: 0 before the first one.
-        what: Kind of release: `statistics`, `round`.
+        what: Kind of release: `statistics`, `counts`, `round`.
         digest: Of what was asked; a repeated answer to the same question is no second release.
         unit: Whom the events protect: `shopper`, `record`, `merchant`.
         events: What is released; never what it costs.

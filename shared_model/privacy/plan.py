@@ -9,7 +9,6 @@ Notation: q sampling rate, K local steps, R rounds, C clipping norm, s shares.
 """
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -42,6 +41,31 @@ class GroupPlan:
     @property
     def noise_std(self) -> float:
         """Standard deviation of the noise on every coordinate of the sum."""
+        return self.noise_multiplier * self.sensitivity
+
+
+@dataclass(frozen=True, kw_only=True)
+class CountsPlan:
+    """The noised units per item and week, released once before the first round.
+
+    Attributes:
+        lines: A unit counts in at most so many pairs of item and week ...
+        quantity: ... with at most so many units in each.
+        noise_multiplier: Standard deviation of the noise over the sensitivity.
+    """
+
+    lines: int
+    quantity: float
+    noise_multiplier: float
+
+    @property
+    def sensitivity(self) -> float:
+        """Of all sums together, in L2."""
+        return self.quantity * math.sqrt(self.lines)
+
+    @property
+    def noise_std(self) -> float:
+        """Standard deviation of the noise on every sum."""
         return self.noise_multiplier * self.sensitivity
 
 
@@ -86,8 +110,11 @@ class Plan:
         divisor: B, of every sum.
         learning_rate: Of every step.
         groups: Clip groups of a step; all of them see the same sample.
+        told: Tasks whose rows follow from the counts that were released: under a wide bottom groups of their
+            own without noise, which cost nothing.
         statistics_multiplier: Noise multiplier of the statistics across shoppers, released once before the
             first round; None where there are none.
+        counts: Of items and weeks, for tasks with noised labels; None without any.
         telemetry: None without it.
     """
 
@@ -103,6 +130,8 @@ class Plan:
     learning_rate: float
     groups: tuple[GroupPlan, ...]
     statistics_multiplier: float | None
+    told: tuple[GroupPlan, ...] = ()
+    counts: CountsPlan | None = None
     telemetry: TelemetryPlan | None
 
     @property
@@ -115,6 +144,12 @@ class Plan:
         if self.statistics_multiplier is None:
             return ()
         return (PrivacyEvent(sampling_rate=1.0, noise_multiplier=self.statistics_multiplier),)
+
+    def counts_events(self) -> tuple[PrivacyEvent, ...]:
+        """Return what is released of items and weeks, before the first round."""
+        if self.counts is None:
+            return ()
+        return (PrivacyEvent(sampling_rate=1.0, noise_multiplier=self.counts.noise_multiplier),)
 
     def round_events(self) -> tuple[PrivacyEvent, ...]:
         """Return what one round releases. Telemetry looks at the units of the first step."""
@@ -138,7 +173,7 @@ class Plan:
             )
             for e in self.round_events()
         )
-        return (*self.statistics_events(), *repeated)
+        return (*self.statistics_events(), *self.counts_events(), *repeated)
 
 
 def plan_of(federation: schema.Federation, tier: str) -> Plan:
@@ -177,14 +212,22 @@ def trained_tasks(federation: schema.Federation) -> tuple[str, ...]:
     """Return the contract's tasks that train in private rounds.
 
     The choice of an item does not: its catalogue is computed across shoppers. Under a wide bottom a task with
-    a head of the merchant's own only has nothing to share.
+    a head of the merchant's own only has nothing to share. Others the contract itself leaves at home.
     """
-    wide = isinstance(federation.bottom, schema.Wide)
+    wide, at_home = isinstance(federation.bottom, schema.Wide), schema.with_labels(federation, "at_home")
     return tuple(
         name
         for name, task in sorted(federation.tasks.items())
-        if not isinstance(task, schema.Retrieval) and not (wide and task.head == "local")
+        if not isinstance(task, schema.Retrieval)
+        and not (wide and task.head == "local")
+        and name not in at_home
     )
+
+
+def clipped_tasks(federation: schema.Federation) -> tuple[str, ...]:
+    """Return those of `trained_tasks` that train on shoppers' rows, and not on what was told before."""
+    noised = schema.with_labels(federation, "noised")
+    return tuple(task for task in trained_tasks(federation) if task not in noised)
 
 
 def _relative(federation: schema.Federation, name: str) -> Plan:
@@ -193,7 +236,9 @@ def _relative(federation: schema.Federation, name: str) -> Plan:
     assert policy is not None  # for the type checker: `plan_of` saw to it
     q, steps = sampling_rate(federation, tier), terms.local_steps * terms.rounds
     told = policy.telemetry
-    rest = 1.0 - policy.statistics - (told.share if told else 0.0)
+    noised = _noised_share(federation, policy)
+    of_tasks = 1.0 - policy.statistics - (told.share if told else 0.0)
+    rest = of_tasks * (1.0 - noised)
     statistics = math.sqrt(rest / (policy.statistics * steps)) / q if policy.statistics else None
     telemetry = None if told is None else _telemetry(federation, told, rest)
     return Plan(
@@ -208,7 +253,9 @@ def _relative(federation: schema.Federation, name: str) -> Plan:
         divisor=float(tier.expected_batch or terms.expected_batch),
         learning_rate=tier.learning_rate or federation.local.learning_rate,
         groups=_groups(federation, policy),
+        told=_told(federation, policy),
         statistics_multiplier=statistics,
+        counts=_counts(federation, policy, math.sqrt((1 - noised) / (noised * steps)) / q if noised else 0.0),
         telemetry=telemetry,
     )
 
@@ -227,12 +274,43 @@ def _groups(federation: schema.Federation, policy: schema.Privacy) -> tuple[Grou
     if not isinstance(federation.bottom, schema.Wide):
         norm = policy.clipping_norm
         return (GroupPlan(name=JOINT, clipping_norm=norm, sensitivity=norm, noise_multiplier=1.0),)
-    tasks = trained_tasks(federation)
-    declared: Mapping[str, schema.TaskPrivacy] = {t: policy.tasks.get(t, schema.TaskPrivacy()) for t in tasks}
+    declared = {t: policy.tasks.get(t, schema.TaskPrivacy()) for t in clipped_tasks(federation)}
     total = sum(group.share for group in declared.values())
     return tuple(
         _group(federation, policy, task, group, group.share / total) for task, group in declared.items()
     )
+
+
+def _told(federation: schema.Federation, policy: schema.Privacy) -> tuple[GroupPlan, ...]:
+    """Groups of the tasks with noised labels under a wide bottom: nobody's presence moves their sums."""
+    if not isinstance(federation.bottom, schema.Wide):
+        return ()
+    norms = {t: policy.tasks[t].clipping_norm or policy.clipping_norm for t in _noised_tasks(federation)}
+    return tuple(
+        GroupPlan(name=task, clipping_norm=norm, sensitivity=0.0, noise_multiplier=0.0)
+        for task, norm in norms.items()
+    )
+
+
+def _noised_tasks(federation: schema.Federation) -> list[str]:
+    noised = schema.with_labels(federation, "noised")
+    return [task for task in trained_tasks(federation) if task in noised]
+
+
+def _noised_share(federation: schema.Federation, policy: schema.Privacy) -> float:
+    """Return the share of the counts in what the tasks have together."""
+    shares = {t: policy.tasks.get(t, schema.TaskPrivacy()).share for t in trained_tasks(federation)}
+    return sum(shares[task] for task in _noised_tasks(federation)) / sum(shares.values()) if shares else 0.0
+
+
+def _counts(
+    federation: schema.Federation, policy: schema.Privacy, noise_multiplier: float
+) -> CountsPlan | None:
+    tasks = _noised_tasks(federation)
+    if not tasks:
+        return None
+    terms = policy.tasks[tasks[0]]  # of all noised tasks the same (`schema/private_checks.py`)
+    return CountsPlan(lines=terms.lines, quantity=terms.quantity, noise_multiplier=noise_multiplier)
 
 
 def _group(
@@ -248,10 +326,11 @@ def _group(
 
 def _scaled(plan: Plan, factor: float) -> Plan:
     """Return the plan with every noise multiplier times `factor`."""
-    told, statistics = plan.telemetry, plan.statistics_multiplier
+    told, statistics, counts = plan.telemetry, plan.statistics_multiplier, plan.counts
     return replace(
         plan,
         groups=tuple(replace(g, noise_multiplier=g.noise_multiplier * factor) for g in plan.groups),
         statistics_multiplier=None if statistics is None else statistics * factor,
+        counts=counts and replace(counts, noise_multiplier=counts.noise_multiplier * factor),
         telemetry=told and replace(told, noise_multiplier=told.noise_multiplier * factor),
     )

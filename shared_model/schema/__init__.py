@@ -13,8 +13,8 @@ from .features import Categorical, Feature, Features, Multi, Numeric, Sequence, 
 from .federation import Federation
 from .parsing import load_federation, parse_federation
 from .primitives import Buckets, Count, Finite, Name, NonNegative, Positive, Scope, Width
-from .privacy import MerchantPrivacy, Privacy, Role, TaskPrivacy, Telemetry, Tier
-from .private_checks import reads_across_shoppers, tasks_of_items
+from .privacy import Aggregate, MerchantPrivacy, Privacy, Role, TaskPrivacy, Telemetry, Tier
+from .private_checks import reads_across_shoppers, tasks_of_items, with_labels
 from .tasks import (
     Binary,
     CountTask,
@@ -29,11 +29,12 @@ from .tasks import (
 from .training import Conflict, LocalTraining, MetaLearning, Rounds, ServerOptimizer, Weighting
 
 __all__ = [
-    "PLE", "Adaptation", "Binary", "Bottom", "Buckets", "Cascade", "Categorical", "Conflict", "Count",
-    "CountTask", "Feature", "Features", "Federation", "Finite", "HeadPolicy", "LocalTraining", "MMoE",
-    "MerchantPrivacy", "MetaLearning", "Multi", "Multiclass", "Multilabel", "Name", "NonNegative",
-    "Numeric", "Positive", "Privacy", "Regression", "Retrieval", "Role", "Rounds", "Scope", "Sequence",
-    "ServerOptimizer", "SharedBottom", "Task", "TaskDeclaration", "TaskEmbedding", "TaskPrivacy",
-    "Telemetry", "Text", "Tier", "Vector", "Weighting", "Wide", "Width", "check_content", "check_task",
-    "load_federation", "parse_federation", "reads_across_shoppers", "tasks_of_items",
+    "PLE", "Adaptation", "Aggregate", "Binary", "Bottom", "Buckets", "Cascade", "Categorical",
+    "Conflict", "Count", "CountTask", "Feature", "Features", "Federation", "Finite", "HeadPolicy",
+    "LocalTraining", "MMoE", "MerchantPrivacy", "MetaLearning", "Multi", "Multiclass", "Multilabel",
+    "Name", "NonNegative", "Numeric", "Positive", "Privacy", "Regression", "Retrieval", "Role", "Rounds",
+    "Scope", "Sequence", "ServerOptimizer", "SharedBottom", "Task", "TaskDeclaration", "TaskEmbedding",
+    "TaskPrivacy", "Telemetry", "Text", "Tier", "Vector", "Weighting", "Wide", "Width", "check_content",
+    "check_task", "load_federation", "parse_federation", "reads_across_shoppers", "tasks_of_items",
+    "with_labels",
 ]  # fmt: skip

@@ -8,6 +8,8 @@ from pydantic.dataclasses import dataclass
 from ..declared import CLOSED
 from .primitives import Count, Name, NonNegative, Positive, Rate, Share
 
+Aggregate = Literal["one_product", "noised", "at_home"]
+"""What becomes, in private rounds, of a task whose rows mix shoppers."""
 Role = Literal["train", "receive"]
 """`train`: takes part in rounds. `receive`: gets the released model only, and releases nothing."""
 Delta = Annotated[float, Field(gt=0, lt=1)]
@@ -15,16 +17,24 @@ Delta = Annotated[float, Field(gt=0, lt=1)]
 
 @dataclass(frozen=True, kw_only=True, config=CLOSED)
 class TaskPrivacy:
-    """A `[privacy.tasks.NAME]` table: the clip group of one task; `wide` bottoms only.
+    """A `[privacy.tasks.NAME]` table: the clip group of one task, and what becomes of rows that mix shoppers.
 
     Attributes:
         share: Of the budget that statistics and telemetry leave, relative to the other tasks' shares. A task
             that noise hurts most gets more.
         clipping_norm: Instead of `privacy.clipping_norm`.
+        labels: Of a task whose rows mix shoppers (sales of an item), and of no other: `one_product` lets each
+            shopper count for one item, `noised` trains on counts that are released once with noise, and
+            `at_home` leaves the task out of private rounds.
+        lines: With `noised`: a shopper counts for at most so many pairs of an item and a week.
+        quantity: With `noised`: for each of them with at most so many units.
     """
 
     share: Positive = 1.0
     clipping_norm: Positive | None = None
+    labels: Aggregate | None = None
+    lines: Count = 2
+    quantity: Positive = 1.0
 
 
 @dataclass(frozen=True, kw_only=True, config=CLOSED)

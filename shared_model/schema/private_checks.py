@@ -12,7 +12,7 @@ from .. import library
 from ..errors import ConfigError
 from .bottoms import Wide
 from .federation import Federation
-from .privacy import Privacy
+from .privacy import Aggregate, Privacy, TaskPrivacy
 from .tasks import Retrieval
 
 Check = Callable[[Federation, Privacy, Path | str], None]
@@ -45,6 +45,46 @@ def tasks_of_items(federation: Federation) -> tuple[str, ...]:
         for name, task in federation.tasks.items()
         if task.library and library.ROW_KINDS[library.TASKS[task.library].rows].owner == "item"
     )
+
+
+def with_labels(federation: Federation, choice: Aggregate) -> tuple[str, ...]:
+    """Return the names of the tasks whose rows mix shoppers and for which the contract chose `choice`."""
+    tasks = federation.privacy.tasks if federation.privacy else {}
+    return tuple(n for n in tasks_of_items(federation) if n in tasks and tasks[n].labels == choice)
+
+
+def _labels(federation: Federation, privacy: Privacy, file: Path | str) -> None:
+    mixed = tasks_of_items(federation)
+    for name in mixed:
+        if privacy.tasks.get(name, TaskPrivacy()).labels is None:
+            allowed = (
+                f"a choice, since one shopper moves many rows of {name}, so that clipping rows protects "
+                "nobody: one_product (each shopper counts for one item, at twice the sensitivity), noised "
+                "(counts of items and weeks are released once, with noise) or at_home (no part in rounds)"
+            )
+            raise ConfigError(file, f"privacy.tasks.{name}.labels", None, allowed)
+    for name, task in privacy.tasks.items():
+        if task.labels is not None and name in federation.tasks and name not in mixed:
+            allowed = f"nothing: every row of {name} belongs to one shopper"
+            raise ConfigError(file, f"privacy.tasks.{name}.labels", task.labels, allowed)
+
+
+def _noised_labels(federation: Federation, privacy: Privacy, file: Path | str) -> None:
+    noised = with_labels(federation, "noised")
+    for name in noised:
+        if (days := federation.tasks[name].horizon_days) % 7:
+            allowed = (
+                "a multiple of 7, since sales are released by the week; or labels = one_product or at_home"
+            )
+            raise ConfigError(file, f"tasks.{name}.horizon_days", days, allowed)
+        if other := with_labels(federation, "one_product"):
+            allowed = f"one_product, as for {other[0]}, or at_home: in both a shopper would count twice"
+            raise ConfigError(file, f"privacy.tasks.{name}.labels", "noised", allowed)
+        for key in ("lines", "quantity"):
+            first, mine = (getattr(privacy.tasks[task], key) for task in (noised[0], name))
+            if first != mine:
+                allowed = f"{first}, as for {noised[0]}: sales are released once for all tasks"
+                raise ConfigError(file, f"privacy.tasks.{name}.{key}", mine, allowed)
 
 
 def _plain_steps(federation: Federation, privacy: Privacy, file: Path | str) -> None:
@@ -110,16 +150,16 @@ def _statistics(federation: Federation, privacy: Privacy, file: Path | str) -> N
 
 
 def _items(federation: Federation, privacy: Privacy, file: Path | str) -> None:
-    found = tasks_of_items(federation)
+    found = with_labels(federation, "one_product")
     if not found:
         return
     if privacy.unit == "record":
-        allowed = f"shopper, since rows of {found[0]} mix the records of many shoppers; or no such task"
+        allowed = f"shopper, since rows of {found[0]} mix the records of many shoppers; or labels = at_home"
         raise ConfigError(file, "privacy.unit", privacy.unit, allowed)
     if not isinstance(federation.bottom, Wide):
         allowed = (
             f"wide, where {found[0]} has parameters of its own: its rows mix shoppers, and their "
-            "sensitivity is another one than that of the other tasks; or no such task"
+            "sensitivity is another one than that of the other tasks; or labels = noised or at_home"
         )
         raise ConfigError(file, "bottom.architecture", federation.bottom.architecture, allowed)
     sampled = [n for n, t in federation.tiers.items() if t.sampling_rate is not None and t.sampling_rate < 1]
@@ -128,7 +168,7 @@ def _items(federation: Federation, privacy: Privacy, file: Path | str) -> None:
         value = federation.tiers[sampled[0]].sampling_rate if sampled else False
         allowed = (
             f"{1 if sampled else 'true'}, since rows of {found[0]} mix shoppers, whom sampling rows does "
-            "not sample; or no such task"
+            "not sample; or labels = noised or at_home"
         )
         raise ConfigError(file, key, value, allowed)
 
@@ -144,13 +184,24 @@ def _sampling(federation: Federation, privacy: Privacy, file: Path | str) -> Non
 
 
 def _groups(federation: Federation, privacy: Privacy, file: Path | str) -> None:
+    elsewhere = {*with_labels(federation, "at_home"), *with_labels(federation, "noised")}
     trained = [
-        n for n, t in federation.tasks.items() if not isinstance(t, Retrieval) and t.head == "residual"
+        name
+        for name, task in federation.tasks.items()
+        if not isinstance(task, Retrieval) and task.head == "residual" and name not in elsewhere
     ]
-    if isinstance(federation.bottom, Wide) and not trained:
-        allowed = "at least one task with a shared prior (head = residual), or there is nothing to train"
+    on_shoppers_rows = [
+        n for n, t in federation.tasks.items() if not isinstance(t, Retrieval) and n not in elsewhere
+    ]
+    if not on_shoppers_rows or (isinstance(federation.bottom, Wide) and not trained):
+        allowed = (
+            "at least one task with a shared prior (head = residual) on shoppers' rows, or there is nothing "
+            "to train"
+        )
         raise ConfigError(file, "tasks", None, allowed)
     for name in privacy.tasks:
+        if name in elsewhere:
+            continue
         if not isinstance(federation.bottom, Wide):
             allowed = (
                 "nothing: only a wide bottom has parameters for each task alone; the others share one clip"
@@ -173,5 +224,15 @@ def _delta(federation: Federation, privacy: Privacy, file: Path | str) -> None:
 
 
 _CHECKS: tuple[Check, ...] = (
-    _plain_steps, _meta_learning, _weighting, _conflict, _statistics, _items, _sampling, _groups, _delta,
-)  # fmt: skip
+    _labels,
+    _noised_labels,
+    _plain_steps,
+    _meta_learning,
+    _weighting,
+    _conflict,
+    _statistics,
+    _items,
+    _sampling,
+    _groups,
+    _delta,
+)

@@ -148,7 +148,7 @@ def runs(seen: Observed, plan: Plan, *, confidence: float = RUN_CONFIDENCE) -> t
 
 def _scope(plan: Plan) -> str:
     """Say which releases of a plan the bounds are not about."""
-    others = {"statistics": plan.statistics_multiplier, "telemetry": plan.telemetry}
+    others = {"statistics": plan.statistics_multiplier, "counts": plan.counts, "telemetry": plan.telemetry}
     left_out = " and ".join(name for name, part in others.items() if part is not None)
     return f"The steps alone, without {left_out}. " if left_out else ""
 

@@ -37,13 +37,15 @@ def of_shoppers(federation: schema.Federation, policy: schema.Privacy, owner: Me
     """Return the terms of a merchant's ledger; where its file is not there, those of any tier."""
     tiers = [owner.tier] if owner else list(federation.tiers)
     plans = [plan_of(federation, tier) for tier in tiers]
-    rounds = {("round", plan.round_events()) for plan in plans}
+    planned = {("round", plan.round_events()) for plan in plans}
+    planned |= {("statistics", plan.statistics_events()) for plan in plans}
+    planned |= {("counts", plan.counts_events()) for plan in plans}
     return Terms(
         who=f"a merchant of tier {' or '.join(tiers)}",
         epsilon=policy.epsilon,
         delta=policy.delta,
         unit=policy.unit,
-        planned=frozenset(rounds | {("statistics", plan.statistics_events()) for plan in plans}),
+        planned=frozenset(planned),
         cap=owner.privacy.max_epsilon if owner else None,
     )
 

@@ -48,7 +48,13 @@ def private_contract(*, rounds: int, local_steps: int = 1, **privacy: Any) -> di
     return contract(federation=terms) | {
         "bottom": {"architecture": "wide"},
         "local": {"optimizer": "sgd", "learning_rate": 0.1},
-        "privacy": {"epsilon": 8.0, "delta": 1e-6, "statistics": 0.1, **privacy},
+        "privacy": {
+            "epsilon": 8.0,
+            "delta": 1e-6,
+            "statistics": 0.1,
+            "tasks": {"units": {"labels": "one_product"}},
+            **privacy,
+        },
     }
 
 

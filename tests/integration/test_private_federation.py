@@ -74,6 +74,22 @@ def test_what_every_ledger_holds_is_the_statistics_and_the_rounds(finished: Site
     assert charged == [("statistics", 0), ("round", 1), ("round", 2)]
 
 
+@pytest.mark.parametrize(
+    ("labels", "charged"),
+    [("noised", ["statistics", "counts", "round", "round"]), ("at_home", ["statistics", "round", "round"])],
+)
+def test_sales_of_items_are_told_once_or_stay_at_home(
+    tmp_path: Path, labels: str, charged: list[str]
+) -> None:
+    site = experiments.site(tmp_path, contract(tasks={"units": {"labels": labels}}))
+    with pytest.raises(KeyboardInterrupt):
+        train(site, tmp_path / "spring", on_round=stop)
+    train(site, tmp_path / "spring")  # begun again: what was told is read again
+    found = read_entries(ledger_of(site, SHOPS[0]))
+    assert [entry.charge.what for entry in found if entry.charge is not None] == charged
+    assert wire.audited(tmp_path / "spring" / RECORD, site.contract).findings == ()
+
+
 def test_telemetry_reaches_the_journal_for_every_task_that_trains(finished: Site) -> None:
     closed = events(finished.contract.parent / "spring", "round_closed")
     trained = {"bad_review", "delivery_days", "late", "session_purchase", "units", "will_rebuy"}

@@ -1,12 +1,12 @@
 """What a private contract may not ask for: refused by name, with what it may."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
 from shared_model.errors import ConfigError
-from shared_model.schema import parse_federation
+from shared_model.schema import parse_federation, with_labels
 from tests.shared_model.privacy.test_plan import sampled, tables
 
 Change = Callable[[dict[str, Any]], object]
@@ -21,8 +21,26 @@ def network_of_items(given: dict[str, Any]) -> None:
     given["bottom"] = {"architecture": "mmoe"}
 
 
+def without_units(given: dict[str, Any]) -> None:
+    del given["tasks"]["units"], given["privacy"]["tasks"]
+
+
 def only_choosing(given: dict[str, Any]) -> None:
+    without_units(given)
     given["tasks"] = {"next_item": {"kind": "retrieval"}}
+
+
+def only_at_home(given: dict[str, Any]) -> None:
+    given["tasks"] = {"units": given["tasks"]["units"]}
+    given["privacy"]["tasks"] = {"units": {"labels": "at_home"}}
+
+
+def group_without_a_prior(given: dict[str, Any]) -> None:
+    given["privacy"]["tasks"]["next_item"] = {}
+
+
+def labels_of_orders(given: dict[str, Any]) -> None:
+    given["privacy"]["tasks"]["late"] = {"labels": "noised"}
 
 
 def trailing(given: dict[str, Any]) -> None:
@@ -30,28 +48,44 @@ def trailing(given: dict[str, Any]) -> None:
 
 
 def decayed_network(given: dict[str, Any]) -> None:
-    del given["tasks"]["units"]
+    without_units(given)
     given["bottom"] = {"architecture": "shared_bottom"}
     given["local"] = {"weight_decay": 0.1}
 
 
 def conflicts_in_opacus(given: dict[str, Any]) -> None:
-    del given["tasks"]["units"]
+    without_units(given)
     given["bottom"] = {"architecture": "shared_bottom"}
     given["local"] = {"conflict": "upgrad"}
     given["privacy"]["engine"] = "hooks"
 
 
 def norms_of_a_network(given: dict[str, Any]) -> None:
-    del given["tasks"]["units"]
+    without_units(given)
     given["bottom"] = {"architecture": "shared_bottom"}
     given["local"] = {"weighting": "gradnorm"}
 
 
 def group_of_a_network(given: dict[str, Any]) -> None:
-    del given["tasks"]["units"]
+    without_units(given)
     given["bottom"] = {"architecture": "shared_bottom"}
     given["privacy"]["tasks"] = {"late": {}}
+
+
+def noised(**terms: Any) -> Change:
+    def change(given: dict[str, Any]) -> None:
+        given["tasks"]["more"] = given["tasks"]["units"] | {"horizon_days": 14}
+        given["privacy"]["tasks"] = {
+            "units": {"labels": "noised"},
+            "more": {"labels": "noised"} | terms,
+        }
+
+    return change
+
+
+def noised_days(given: dict[str, Any]) -> None:
+    given["tasks"]["units"] = given["tasks"]["units"] | {"horizon_days": 30}
+    given["privacy"]["tasks"]["units"] = {"labels": "noised"}
 
 
 REFUSED: dict[str, tuple[Change, str, str]] = {
@@ -81,15 +115,24 @@ REFUSED: dict[str, tuple[Change, str, str]] = {
     ),
     "a delta of one over the shoppers": (
         lambda given: given.update(
-            privacy={"epsilon": 8.0, "delta": 0.002},
+            privacy={**given["privacy"], "delta": 0.002},
             tiers={"small": {"shoppers": 50, "weight": 1.0}, "large": {"shoppers": 500, "weight": 3.0}},
         ),
         "privacy.delta", "1 / 500",
     ),
     "nothing to train": (only_choosing, "tasks", "residual"),
-    "a group for a task without a prior": (
-        lambda given: given["privacy"].update(tasks={"next_item": {}}), "privacy.tasks.next_item", "late",
+    "nothing to train in rounds": (only_at_home, "tasks", "on shoppers' rows"),
+    "a group for a task without a prior": (group_without_a_prior, "privacy.tasks.next_item", "late"),
+    "rows that mix shoppers, without a choice": (
+        lambda given: given["privacy"].update(tasks={}),
+        "privacy.tasks.units.labels", "one shopper moves many rows of units",
     ),
+    "labels by the week over days": (noised_days, "tasks.units.horizon_days", "multiple of 7"),
+    "counts with two bounds": (noised(lines=3), "privacy.tasks.more.lines", "2, as for units"),
+    "a shopper who would count twice": (
+        noised(labels="one_product"), "privacy.tasks.units.labels", "as for more",
+    ),
+    "labels of rows that mix nobody": (labels_of_orders, "privacy.tasks.late.labels", "one shopper"),
     "a group of a network's task": (group_of_a_network, "privacy.tasks.late", "wide"),
     "decay of tables": (decayed_network, "local.weight_decay", "0"),
 }  # fmt: skip
@@ -133,3 +176,14 @@ def test_reptile_is_allowed_since_it_only_works_on_what_was_released() -> None:
     given = tables()
     given["server"] = {"optimizer": "reptile", "learning_rate": 1.0, "final_learning_rate": 0.1}
     assert parse_federation(given).server.optimizer == "reptile"
+
+
+@pytest.mark.parametrize("labels", ["at_home", "noised"])
+@pytest.mark.parametrize("change", [sampled_items, network_of_items])
+def test_labels_that_are_noised_or_stay_at_home_ask_nothing_else_of_the_contract(
+    change: Change, labels: Literal["at_home", "noised"]
+) -> None:
+    given = tables()
+    change(given)
+    given["privacy"]["tasks"] = {"units": {"labels": labels}}
+    assert with_labels(parse_federation(given), labels) == ("units",)

@@ -1,6 +1,6 @@
 """Rows `item_window`: a reference date, once for every item sold lately, and their labels."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -38,6 +38,24 @@ def separate_item_windows(shop: Shop, *, length: int) -> pl.DataFrame:
     So no item's rows depend on what else is sold (arguments as in `item_windows`).
     """
     return _windows(shop, most=None)
+
+
+def item_weeks(shop: Shop, weeks: Sequence[int]) -> pl.DataFrame:
+    """Return a row for every item of the assortment at the end of every week of `weeks`, whatever was sold.
+
+    They hold what the items table and the calendar say; counts take their place later (`counts.py`). The
+    price is the list price.
+
+    Args:
+        shop: The shop; its lines are not read.
+        weeks: Before validation begins; the moment of a row is so many weeks before.
+    """
+    moments = [shop.bounds.validation_from - timedelta(days=7 * week) for week in weeks]
+    ends = pl.DataFrame({"week": weeks, "time": pl.Series(moments, dtype=_TIME)})
+    items = shop.items.select("item_id", item=pl.int_range(pl.len(), dtype=pl.Int64))
+    rows = with_facts(shop, ends.join(items, how="cross", maintain_order="left_right"))
+    unit = "item " + pl.col("item_id").cast(pl.String)
+    return rows.with_columns(**calendar(shop.timezone), unit=unit, price=pl.col("list_price"))
 
 
 def first_items(lines: pl.DataFrame) -> pl.DataFrame:

@@ -13,7 +13,7 @@ from client.private.training import weighted_losses
 from shared_model import schema
 from shared_model.model import MultiTaskModel, build
 from shared_model.parameters import take
-from shared_model.privacy.plan import trained_tasks
+from shared_model.privacy.plan import clipped_tasks
 
 from ..findings import Finding
 from ..made_up import some_batch
@@ -104,7 +104,7 @@ def _rows(subject: Subject, scale: float) -> Workload:
 
 
 def _tasks(subject: Subject) -> dict[str, schema.Task]:
-    return {name: subject.federation.tasks[name] for name in trained_tasks(subject.federation)}
+    return {name: subject.federation.tasks[name] for name in clipped_tasks(subject.federation)}
 
 
 def _spill(subject: Subject, model: MultiTaskModel) -> float:

@@ -16,8 +16,10 @@ import torch
 from torch import Tensor
 
 from client.data.blocks import SENSITIVITY, SERIES
+from client.data.counts import Counts
 from client.data.dataset import Dataset, prepare
 from client.data.examples import PrivateExamples
+from client.data.private_build import read_counts
 from client.data.private_rows import private_rows
 from client.data.statistics import Statistics, exact_statistics
 from client.private.noise import SeededNoise
@@ -76,14 +78,22 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def agreement(*, deep: bool = False, unit: str = "shopper") -> Federation:
-    tasks = OF_SHOPPERS if deep else BY_RECORD if unit == "record" else {**OF_SHOPPERS, **OF_ITEMS}
+def agreement(*, deep: bool = False, unit: str = "shopper", labels: str = "one_product") -> Federation:
+    no_items = labels == "one_product" and (deep or unit == "record")
+    tasks = {**(BY_RECORD if unit == "record" else OF_SHOPPERS), **({} if no_items else OF_ITEMS)}
     return contract(
         {**NUMBERS, **TABLES},
         tasks,
         bottom={"architecture": "shared_bottom", "hidden": [4]} if deep else {"architecture": "wide"},
         federation={"name": "test", "rounds": 1, "full_batch": True},
-        privacy={"epsilon": 8.0, "delta": 1e-6, "statistics": 0.1, "max_records": 3, "unit": unit},
+        privacy={
+            "epsilon": 8.0,
+            "delta": 1e-6,
+            "statistics": 0.1,
+            "max_records": 3,
+            "unit": unit,
+            "tasks": {name: {"labels": labels} for name in OF_ITEMS.keys() & tasks.keys()},
+        },
     )
 
 
@@ -140,7 +150,8 @@ def plan(federation: Federation) -> Plan:
         for name in prefixes(federation)
     ]
     agreed = plan_of(federation, "any")
-    return replace(agreed, groups=tuple(without), divisor=1.0, learning_rate=1.0, steps=1, telemetry=None)
+    constants = {"divisor": 1.0, "learning_rate": 1.0, "steps": 1, "telemetry": None}
+    return replace(agreed, groups=tuple(without), told=(), **constants)
 
 
 # --- with everybody, and with one fewer ---------------------------------------------------------------
@@ -172,6 +183,24 @@ def largest(
     whole = path_to_sums(path, federation, told)
     others = [path_to_sums(m.write(folder / f"{n}"), federation, told) for n, m in enumerate(fewer)]
     return {name: max(float((whole[name] - other[name]).norm()) for other in others) / C for name in whole}
+
+
+def counted(path: Path, federation: Federation) -> Counts:
+    return read_counts(loaded(path, federation), federation)
+
+
+def distances(folder: Path, fewer: list[Market], whole: Market, federation: Federation) -> list[float]:
+    """How far the exact counts move, whoever is missing."""
+    sold = counted(whole.write(folder / "all"), federation).sold
+    others = [counted(m.write(folder / f"{n}"), federation).sold for n, m in enumerate(fewer)]
+    return [float(np.linalg.norm(sold - other)) for other in others]
+
+
+def after_counts(counts: Counts) -> Callable[[Path, Federation, Statistics], dict[str, Tensor]]:
+    """The sums of the private view when counts were told before: the same, whoever is missing."""
+    return lambda path, federation, told: sums(
+        private_rows(loaded(path, federation), federation, told, counts), federation
+    )
 
 
 def one_shopper_fewer(made: Market) -> list[Market]:
@@ -239,6 +268,37 @@ def test_the_statistics_move_by_at_most_their_sensitivity(tmp_path: Path) -> Non
     assert 1.0 <= max(moved) <= SENSITIVITY
 
 
+@pytest.mark.parametrize("unit", ["shopper", "record"])
+def test_counts_of_items_and_weeks_move_by_at_most_their_sensitivity(tmp_path: Path, unit: str) -> None:
+    made, federation = market(0), agreement(labels="noised", unit=unit)
+    told = plan_of(federation, "any").counts
+    assert told is not None
+    fewer = {"shopper": one_shopper_fewer, "record": one_record_fewer}[unit](made)
+    moved = distances(tmp_path, fewer, made, federation)
+    assert 1.0 <= max(moved) <= told.sensitivity == 2**0.5
+
+
+def test_counts_of_a_shopper_who_bought_everything_move_by_no_more(tmp_path: Path) -> None:
+    made = replace(collector(), items=[{"item_id": f"i{n}", "category": "X"} for n in range(8)])
+    moved = distances(tmp_path, [made.without("shopper", "ann")], made, agreement(labels="noised"))
+    assert moved == [pytest.approx(2**0.5)]  # two of her 8 items, one unit of each
+
+
+def test_what_is_trained_on_counts_moves_nothing_more(tmp_path: Path) -> None:
+    made, federation = market(0), agreement(labels="noised")
+    counts = counted(made.write(tmp_path / "counts"), federation)
+    found = largest(tmp_path, made, one_shopper_fewer(made), federation, after_counts(counts))
+    assert found.pop("units") == 0.0
+    assert 0.5 < min(found.values()) <= max(found.values()) <= 1 + TOLERANCE
+
+
+def test_rows_made_from_counts_share_a_clip_with_those_of_shoppers(tmp_path: Path) -> None:
+    made, federation = market(0), agreement(labels="noised", deep=True)
+    counts = counted(made.write(tmp_path / "counts"), federation)
+    found = largest(tmp_path, made, one_shopper_fewer(made), federation, after_counts(counts))
+    assert 0.5 < found["joint"] <= 1 + TOLERANCE
+
+
 def test_a_shopper_who_came_before_all_others_moves_nothing_of_theirs(tmp_path: Path) -> None:
     made = pioneer()
     found = largest(tmp_path, made, [made.without("shopper", "ann")], agreement())
@@ -268,6 +328,16 @@ def test_the_exact_rows_of_items_miss_the_bound(tmp_path: Path) -> None:
     assert found["units"] > 3
 
 
+def test_counts_without_a_bound_on_shoppers_miss_theirs(tmp_path: Path) -> None:
+    """As many pairs as there are records, and as many units as were bought."""
+    unbounded = {"units": {"labels": "noised", "lines": 50, "quantity": 1000.0}}
+    policy = {"epsilon": 8.0, "delta": 1e-6, "statistics": 0.1, "tasks": unbounded}
+    federation = contract({**NUMBERS, **TABLES}, {**OF_SHOPPERS, **OF_ITEMS}, privacy=policy,
+        federation={"name": "test", "rounds": 1, "full_batch": True})  # fmt: skip
+    made = replace(collector(), items=[{"item_id": f"i{n}", "category": "X"} for n in range(8)])
+    assert distances(tmp_path, [made.without("shopper", "ann")], made, federation)[0] > 100
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(10, 40))
 def test_many_more_markets(tmp_path: Path, seed: int) -> None:
@@ -275,5 +345,11 @@ def test_many_more_markets(tmp_path: Path, seed: int) -> None:
     found = largest(tmp_path / "wide", made, one_shopper_fewer(made), agreement())
     joint = largest(tmp_path / "deep", made, one_shopper_fewer(made), agreement(deep=True))
     records = largest(tmp_path / "records", made, one_record_fewer(made), agreement(unit="record"))
+    noised = agreement(labels="noised")
+    counts = counted(made.write(tmp_path / "counts"), noised)
+    told = largest(tmp_path / "told", made, one_shopper_fewer(made), noised, after_counts(counts))
+    assert max(distances(tmp_path / "moved", one_shopper_fewer(made), made, noised)) <= 2**0.5
+    assert told.pop("units") == 0
+    assert max(told.values()) <= 1 + TOLERANCE
     assert found.pop("units") <= 2 * (1 + TOLERANCE)
     assert max([*found.values(), *joint.values(), *records.values()]) <= 1 + TOLERANCE

@@ -42,15 +42,19 @@ BOUGHT = {"bought": {"kind": "binary"}}
 
 
 def private(
-    tasks: Mapping[str, Any] = LATE, features: Mapping[str, Any] = FEATURES, **policy: Any
+    tasks: Mapping[str, Any] = LATE,
+    features: Mapping[str, Any] = FEATURES,
+    labels: str = "one_product",
+    **policy: Any,
 ) -> Federation:
     """A contract that hides shoppers."""
     shares = {"statistics": 0.1} if "lately" in features else {}
+    mixed = {name: {"labels": labels} for name in UNITS.keys() & tasks.keys()}
     return contract(
         features,
         tasks,
         federation={"name": "test", "rounds": 1, "full_batch": True},
-        privacy={"epsilon": 8.0, "delta": 1e-6} | shares | policy,
+        privacy={"epsilon": 8.0, "delta": 1e-6, "tasks": mixed} | shares | policy,
     )
 
 
@@ -330,6 +334,12 @@ def test_a_task_without_a_single_label_is_still_there(tmp_path: Path) -> None:
     rows = view(write_shop(tmp_path, [order(0)]), private(tasks))
     assert dict(rows.rows_of) == {"late": "purchase", "sent_back": "delivery"}
     assert rows.batch(torch.arange(1)).labels["sent_back"].isnan().all()
+
+
+def test_a_task_that_stays_at_home_has_no_private_rows(tmp_path: Path) -> None:
+    rows = view(write_shop(tmp_path, [order(0)]), private({**LATE, **UNITS}, labels="at_home"))
+    assert set(rows.tasks) == {"late"}
+    assert rows.kinds == ("purchase",)
 
 
 def test_shoppers_in_training_are_counted_once(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from client.state import load_round
 from shared_model.errors import ConfigError, DataError, Refused
 from shared_model.model import initial_shared
 from shared_model.privacy.accounting import epsilon
-from shared_model.privacy.ledger import Ledger, read_charges
+from shared_model.privacy.ledger import Ledger, read_charges, read_entries
 from shared_model.privacy.plan import plan_of
 from shared_model.protocol import TELEMETRY, Answer, Refusal
 from tests.client import shops
@@ -66,6 +66,17 @@ def test_every_round_is_charged_once(tmp_path: Path) -> None:
     train(mine, round=1)
     train(mine, round=2)
     assert charged(mine) == [("round", shops.LINEAGE, 1), ("round", shops.LINEAGE, 2)]
+
+
+def test_the_ledger_says_once_what_stays_at_home_and_why(tmp_path: Path) -> None:
+    units = {"kind": "regression", "library": "units"}
+    policy = POLICY | {"tasks": {"units": {"labels": "at_home"}}}
+    mine = merchant(tmp_path, agreement=contract(policy, tasks={"units": units}))
+    train(mine, round=1)
+    train(again(mine), round=2)
+    reasons = [entry.reason for entry in read_entries(ledger_file(mine.config.ledger)) if entry.reason]
+    assert len(reasons) == 1
+    assert reasons[0].startswith("units: no part in private rounds (labels = at_home)")
 
 
 def test_the_whole_plan_fits_and_costs_what_the_contract_promises(tmp_path: Path) -> None:

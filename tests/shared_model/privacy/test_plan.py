@@ -24,7 +24,7 @@ def tables(**privacy: Any) -> dict[str, Any]:
         "features": {"price": {"kind": "numeric"}},
         "tasks": dict(TASKS),
         "bottom": {"architecture": "wide"},
-        "privacy": {"epsilon": 8.0, "delta": 1e-6, **privacy},
+        "privacy": {"epsilon": 8.0, "delta": 1e-6, "tasks": {"units": {"labels": "one_product"}}, **privacy},
     }
 
 
@@ -32,6 +32,7 @@ def sampled(**privacy: Any) -> dict[str, Any]:
     given = tables(**privacy)
     given["federation"] |= {"full_batch": False, "expected_batch": 50, "local_steps": 3}
     given["tasks"] = {name: TASKS[name] for name in ("late", "days")}
+    given["privacy"]["tasks"] = privacy.get("tasks", {})
     given["tiers"] = {"large": {"shoppers": 500, "weight": 1.0}}
     return given
 
@@ -68,7 +69,7 @@ def test_rows_of_items_have_twice_the_sensitivity() -> None:
 
 
 def test_a_task_with_four_times_the_share_has_half_the_noise() -> None:
-    found = groups(plan(tables(tasks={"units": {"share": 4.0}})))
+    found = groups(plan(tables(tasks={"units": {"share": 4.0, "labels": "one_product"}})))
     assert found["late"].noise_multiplier == pytest.approx(2 * found["units"].noise_multiplier)
 
 
@@ -123,3 +124,36 @@ def test_a_contract_without_privacy_has_no_plan() -> None:
 def test_an_unknown_tier_has_no_plan() -> None:
     with pytest.raises(ConfigError, match="one of any"):
         plan(tables(), "huge")
+
+
+def test_a_task_that_stays_at_home_takes_no_part_of_the_budget() -> None:
+    at_home = plan(tables(tasks={"units": {"labels": "at_home"}}))
+    without = {name: TASKS[name] for name in ("late", "days", "next_item")}
+    assert at_home == plan({**tables(tasks={}), "tasks": without})
+
+
+NOISED = {"units": {"labels": "noised", "share": 2.0, "lines": 4, "quantity": 3.0}}
+
+
+def test_counts_have_their_share_and_the_whole_costs_what_was_promised() -> None:
+    found = plan(tables(tasks=NOISED))
+    assert found.counts is not None
+    assert found.counts.sensitivity == 6.0  # 3 units in each of 4 places: 3 x sqrt(4)
+    # units has the share 2 of 4, so counts have as much of 1 / noise multiplier^2 as the 4 steps together
+    assert found.counts.noise_multiplier**-2 == pytest.approx(4 * found.noise_multiplier**-2)
+    assert found.events()[0].noise_multiplier == found.counts.noise_multiplier
+    assert 7.99 < epsilon(found.events(), 1e-6) <= 8.0
+
+
+def test_training_on_what_was_told_costs_nothing_and_has_no_noise() -> None:
+    found = plan(tables(tasks=NOISED))
+    assert set(groups(found)) == {"late", "days"}
+    assert [(group.name, group.noise_std) for group in found.told] == [("units", 0.0)]
+
+
+def test_under_one_clip_rows_that_were_told_have_no_group_of_their_own() -> None:
+    given = tables(tasks={"units": {"labels": "noised"}})
+    given["bottom"] = {"architecture": "shared_bottom"}
+    found = plan(given)
+    assert (found.told, set(groups(found))) == ((), {JOINT})
+    assert found.counts is not None

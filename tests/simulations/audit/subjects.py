@@ -21,6 +21,8 @@ def full_batches(**changes: Any) -> Subject:
         "privacy": {"epsilon": 8.0, "delta": 1e-5},
         "tiers": {"any": {"shoppers": 50, "weight": 1.0}},
     }
+    if "units" in changes.get("tasks", {}):
+        tables["privacy"] |= {"tasks": {"units": {"labels": "one_product"}}}
     federation = parse_federation({**tables, **changes})
     return Subject(federation=federation, plan=plan_of(federation, "any"))
 
