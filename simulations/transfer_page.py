@@ -92,8 +92,9 @@ def _bounds(curve: Curve, alone: Point, warm: Point) -> list[tuple[float, float]
 def table(found: Transfer) -> Table:
     """Return the answer to the question, task by task, for a terminal."""
     drawn = Table(title=f"{found.name}: {_question()}", title_justify="left")
-    for column in ("task", "merchants", "better", f"alone, {MANY}", f"warm, {FEW}", "gain", "95 % interval"):
-        drawn.add_column(column, justify="left" if column == "task" else "right")
+    left = ("task", "against")
+    for column in (*left, "merchants", "better", f"alone, {MANY}", f"warm, {FEW}", "gain", "95 % interval"):
+        drawn.add_column(column, justify="left" if column in left else "right")
     for one in found.head_starts:
         drawn.add_row(*map(Text, _cells(one)))
     return drawn
@@ -106,6 +107,7 @@ def _question() -> str:
 def _cells(one: HeadStart) -> tuple[str, ...]:
     return (
         spoken(one.task),
+        one.against.removeprefix("alone: ") + (", the best in hindsight" if one.hindsight else ""),
         str(one.merchants),
         str(one.better),
         number(one.alone),
@@ -178,13 +180,17 @@ where there are any. Bars are the 95 % interval of the gain of “warm” over �
 </figure>
 <h2>{{ question | capitalize }}</h2>
 <div class="wide"><table>
-<tr><th class="text">task</th><th>merchants</th><th>better</th><th>alone, {{ many }}</th>
-<th>warm, {{ few }}</th><th>gain</th><th>95 % interval</th></tr>
+<tr><th class="text">task</th><th class="text">against</th><th>merchants</th><th>better</th>
+<th>alone, {{ many }}</th><th>warm, {{ few }}</th><th>gain</th><th>95 % interval</th></tr>
 {% for cells, verdict in head_starts %}
-<tr><td class="text">{{ cells[0] }}</td>{% for cell in cells[1:5] %}<td>{{ cell }}</td>{% endfor %}
-<td class="{{ verdict }}">{{ cells[5] }}</td><td>{{ cells[6] }}</td></tr>
+<tr><td class="text">{{ cells[0] }}</td><td class="text">{{ cells[1] }}</td>
+{% for cell in cells[2:6] %}<td>{{ cell }}</td>{% endfor %}
+<td class="{{ verdict }}">{{ cells[6] }}</td><td>{{ cells[7] }}</td></tr>
 {% endfor %}
 </table></div>
+<p class="soft">The first line of a task is against the way to train alone that validation rows chose, the
+second against the one that turned out best on test rows. Nobody could have chosen that one, so its gain is a
+lower bound.</p>
 {% for (task, group, merchants), lines in groups.items() %}
 <h3>{{ task | spoken }}, {{ group }} ({{ merchants }})</h3>
 <div class="wide"><table>

@@ -87,6 +87,8 @@ class HeadStart:
 
     Attributes:
         task: Its name.
+        against: Way to train alone: the one chosen on validation rows, or the best one in hindsight.
+        hindsight: Whether it was chosen on test rows, which nobody could; then the gain is a lower bound.
         merchants: With at least `MANY` training orders.
         better: So many of them are better warm-started (means over seeds).
         alone: Mean measure alone, with `MANY`.
@@ -98,6 +100,8 @@ class HeadStart:
     """
 
     task: str
+    against: str
+    hindsight: bool
     merchants: int
     better: int
     alone: float
@@ -152,7 +156,7 @@ def summarised(
         merchants=len({one.merchant for one in measured}),
         curves=tuple(table.curve() for table in tables.values()),
         points=tuple(point for table in tables.values() for point in table.points()),
-        head_starts=tuple(found for table in tables.values() if (found := table.head_start())),
+        head_starts=tuple(found for table in tables.values() for found in table.head_starts()),
         **facts,  # type: ignore[arg-type]
     )
 
@@ -191,16 +195,22 @@ class _Table:
             for n in self.orders
         ]
 
-    def head_start(self) -> HeadStart | None:
+    def head_starts(self) -> list[HeadStart]:
         merchants = [name for name, has in self.has.items() if has >= MANY]
         if not merchants or not {FEW, MANY} <= set(self.orders):
-            return None
-        alone, warm = self._values(ALONE, MANY, merchants), self._values(WARM, FEW, merchants)
+            return []
+        chosen, best = self._taken[ALONE][MANY], self._best_in_hindsight(merchants)
+        return [self._head_start(chosen, False, merchants), self._head_start(best, True, merchants)]
+
+    def _head_start(self, against: str, hindsight: bool, merchants: Sequence[str]) -> HeadStart:
+        alone, warm = self._values(against, MANY, merchants), self._values(WARM, FEW, merchants)
         gains = self._gains(alone, warm)
         found = self._interval(gains, "head start")
         scale = 100 / abs(float(alone.mean()))
         return HeadStart(
             task=self.task,
+            against=against,
+            hindsight=hindsight,
             merchants=len(merchants),
             better=int((gains.mean(1) > 0).sum()),
             alone=float(alone.mean()),
@@ -210,6 +220,12 @@ class _Table:
             high_percent=_known(scale * found.high),
             verdict=verdict(found),
         )
+
+    def _best_in_hindsight(self, merchants: Sequence[str]) -> str:
+        """Return the way to train alone with `MANY` orders whose mean on test rows is best."""
+        ways = sorted({m for m, n, _, _ in self._test if n == MANY and m.startswith(f"{ALONE}: ")})
+        sign = -1.0 if self.measure.higher_is_better else 1.0
+        return min(ways, key=lambda way: sign * float(self._values(way, MANY, merchants).mean()))
 
     def _best(self, mine: Sequence[Measured], orders: int, kind: str) -> str:
         """Return the way of a kind with the best mean on validation rows at one n."""

@@ -102,11 +102,23 @@ def test_merchants_with_too_few_orders_are_in_the_first_group_only() -> None:
 
 def test_the_question_compares_few_orders_with_many_at_merchants_that_have_them() -> None:
     # merchant a alone: .6 with 200 orders, warm-started .45 with 50: 25 % less
-    (answer,) = found().head_starts
+    answer, _ = found().head_starts
     assert (answer.merchants, answer.better) == (1, 1)
     assert (answer.alone, answer.warm, answer.gain_percent) == pytest.approx((0.6, 0.45, 25.0))
     assert answer.low_percent is None
     assert answer.verdict == "cannot tell"
+
+
+def test_the_second_answer_is_against_the_way_that_was_best_in_hindsight() -> None:
+    # a network looks bad on validation rows and is best on test rows: .5 with 200 orders, so 10 % are left
+    more = [
+        measured(NETWORK, 200, test, merchant=m, validation=0.9, has=has)
+        for m, has, test in (("a", 500, 0.5), ("b", 100, 0.5))
+    ]
+    chosen, best = found(*more).head_starts
+    assert (chosen.against, chosen.hindsight) == (LINEAR, False)
+    assert (best.against, best.hindsight) == (NETWORK, True)
+    assert best.gain_percent == pytest.approx(10.0)
 
 
 def test_ways_are_chosen_on_validation_rows_and_not_on_test_rows() -> None:
