@@ -39,6 +39,17 @@ class Parts(NamedTuple):
     read_by: Mapping[str, frozenset[str]] = {}
 
 
+class Named(nn.ModuleDict):
+    """Modules under names that somebody else chose: a feature may be called `type`, and a task `items`.
+
+    torch refuses such names, because it finds children as attributes too. These are found by key alone.
+    """
+
+    def __setitem__(self, key: str, module: nn.Module) -> None:
+        """Put a module under any name."""
+        self._modules[key] = module
+
+
 class Tower(nn.Module):
     """Linear layers with a rectifier after each. Shapes: (..., B, inputs) -> (..., B, hidden[-1])."""
 

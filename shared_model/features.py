@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from . import schema
+from .blocks import Named
 from .layers import Embedding, Linear, side_by_side
 from .sequences import ENCODERS
 from .sequences.mean import mean_of_present
@@ -123,14 +124,14 @@ class FeatureEncoder(nn.Module):
             n: f.dropout for n, f in features.items() if isinstance(f, schema.Vector) and f.dropout
         }
         self._sequences = {n: f.of for n, f in features.items() if isinstance(f, schema.Sequence)}
-        self.tables = nn.ModuleDict(
+        self.tables = Named(
             {
                 name: Embedding(f.buckets, f.width, generator=generator)
                 for name, f in features.items()
                 if isinstance(f, schema.Categorical | schema.Multi | schema.Text)
             }
         )
-        self.projections = nn.ModuleDict(
+        self.projections = Named(
             {
                 name: Linear(f.length, f.width, generator=generator, bias=False)
                 for name, f in features.items()
@@ -143,7 +144,7 @@ class FeatureEncoder(nn.Module):
             for name, f in features.items()
             if isinstance(f, schema.Sequence)
         }
-        self.sequences = nn.ModuleDict({n: e for n, e in encoders.items() if isinstance(e, nn.Module)})
+        self.sequences = Named({n: e for n, e in encoders.items() if isinstance(e, nn.Module)})
         self._widths = width | {n: encoder.width for n, encoder in encoders.items()}
         self.dense_width = sum(f.width for f in self._numeric.values())
         self.embedded_width = sum(self._widths.values()) - self.dense_width

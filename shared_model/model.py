@@ -12,7 +12,7 @@ from . import schema
 from .adaptation import Discriminator
 from .architectures import ARCHITECTURES, Bottom
 from .architectures.cascade import both, chain_of, first_probabilities
-from .blocks import Tasks
+from .blocks import Named, Tasks
 from .features import Batch, FeatureEncoder
 from .heads import Head, outputs_of
 from .parameters import to_arrays
@@ -55,7 +55,7 @@ class MultiTaskModel(nn.Module):
         super().__init__()
         self.encoder = encoder
         self.bottom = bottom
-        self.heads = nn.ModuleDict(dict(heads))
+        self.heads = Named(dict(heads))
         self.adaptation = adaptation
         stays = tuple(f"{prefix}." for prefix in local)
         names = sorted(name for name, _ in self.named_parameters())

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from .. import schema
-from ..blocks import Parts, Tasks, Tower
+from ..blocks import Named, Parts, Tasks, Tower
 from ..features import Encoded, FeatureEncoder
 
 READS = (schema.Numeric, schema.Categorical, schema.Multi, schema.Text, schema.Vector, schema.Sequence)
@@ -34,7 +34,7 @@ class Cascade(nn.Module):
     ) -> None:
         super().__init__()
         self.width = hidden[-1]
-        self.towers = nn.ModuleDict({t: Tower(inputs, hidden, generator=generator) for t in tasks.all})
+        self.towers = Named({t: Tower(inputs, hidden, generator=generator) for t in tasks.all})
         self.parts = Parts(
             tuple(f"towers.{task}" for task in tasks.own),
             {f"towers.{task}": frozenset({task}) for task in tasks.all},

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from .. import schema
-from ..blocks import Parts, Tasks, mixture, zeroed
+from ..blocks import Named, Parts, Tasks, mixture, zeroed
 from ..features import Encoded, FeatureEncoder
 from ..layers import Bank, Linear
 
@@ -44,14 +44,14 @@ class Level(nn.Module):
         """Make a level; the `last` one has no gate of what goes on."""
         super().__init__()
         self.shared = Bank(spec.experts, inputs, width, shared_input=True, generator=generator)
-        self.experts = nn.ModuleDict(
+        self.experts = Named(
             {
                 task: Bank(spec.task_experts, inputs, width, shared_input=True, generator=generator)
                 for task in (tasks.all if spec.task_experts else ())
             }
         )
         seen = spec.experts + spec.task_experts
-        self.gates = nn.ModuleDict({t: zeroed(Linear(inputs, seen, generator=generator)) for t in tasks.all})
+        self.gates = Named({t: zeroed(Linear(inputs, seen, generator=generator)) for t in tasks.all})
         everybody = spec.experts + spec.task_experts * len(tasks.common)
         self.shared_gate = None if last else zeroed(Linear(inputs, everybody, generator=generator))
         self._common = tasks.common

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from .. import schema
-from ..blocks import Parts, Tasks, Tower
+from ..blocks import Named, Parts, Tasks, Tower
 from ..features import Encoded, FeatureEncoder
 from ..layers import Embedding, Linear
 
@@ -32,7 +32,7 @@ class TaskEmbedding(nn.Module):
         self.condition = Linear(spec.width, spec.hidden[0], bias=False, generator=generator)
         self.rest = Tower(spec.hidden[0], spec.hidden[1:], generator=generator)
         # a table of one row beside the missing one each: an own task changes no common task's table
-        self.vectors = nn.ModuleDict({t: Embedding(2, spec.width, generator=generator) for t in tasks.all})
+        self.vectors = Named({t: Embedding(2, spec.width, generator=generator) for t in tasks.all})
         self.parts = Parts(
             tuple(f"vectors.{task}" for task in tasks.own),
             {f"vectors.{task}": frozenset({task}) for task in tasks.all},

@@ -98,6 +98,27 @@ def test_an_own_task_changes_nothing_for_the_common_ones(architecture: str) -> N
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_a_feature_or_a_task_may_be_called_what_torch_calls_its_own(architecture: str) -> None:
+    given = tables(architecture)
+    given["features"] |= {
+        "type": {"kind": "categorical", "buckets": 8, "width": 2},
+        "float": {"kind": "vector", "length": 3, "width": 2},
+        "values": {"kind": "sequence", "of": ["type"]},
+    }
+    given["tasks"]["items"] = {"kind": "count"}
+    made = build(schema.parse_federation(given), generator=torch.Generator(), own_tasks={"keys": UPSELL})
+    plain = batch()
+    rich = Batch(
+        numeric=plain.numeric,
+        ids={**plain.ids, "type": torch.tensor([1, 2, 0]), "values.type": torch.tensor([[1], [2], [0]])},
+        vectors={**plain.vectors, "float": torch.zeros(3, 3)},
+    )
+    logits = copy.deepcopy(made)(rich)
+    assert logits["items"].shape == logits["keys"].shape == (3, 1)
+    assert "heads.items.prior.weight" in made.shared_parameters()
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_one_task_alone_gets_the_logits_that_it_gets_among_all(architecture: str) -> None:
     made = model(architecture)
     together = made(batch())
