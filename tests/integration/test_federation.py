@@ -10,6 +10,7 @@ from flwr.app import Context, Message, RecordDict
 from client.app import app
 from client.training import train_plain
 from server.reporting import results
+from shared_model.architectures import ARCHITECTURES
 from shared_model.errors import ConfigError
 from shared_model.model import build, initial_shared
 from shared_model.parameters import from_arrays, to_arrays
@@ -124,21 +125,27 @@ class Recording:
         return reply
 
 
-@pytest.mark.parametrize(
-    "bottom",
-    [
-        {"architecture": "wide"},
-        {"architecture": "shared_bottom", "hidden": [4]},
-        {"architecture": "mmoe", "hidden": [4], "experts": 2},
-    ],
-    ids=lambda bottom: bottom["architecture"],
-)
+BOTTOMS: dict[str, dict[str, Any]] = {
+    "wide": {},
+    "shared_bottom": {"hidden": [4]},
+    "mmoe": {"hidden": [4], "experts": 2},
+    "ple": {"hidden": [4, 4], "experts": 1},
+    "task_embedding": {"hidden": [4], "width": 2},
+    "cascade": {"hidden": [4], "chain": ["will_rebuy", "late"]},
+}
+
+
+def test_the_walk_over_federations_knows_every_bottom() -> None:
+    assert set(BOTTOMS) == set(ARCHITECTURES)
+
+
+@pytest.mark.parametrize("architecture", BOTTOMS)
 def test_only_shared_parameters_and_an_echo_ever_leave_a_merchant(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bottom: dict[str, Any]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, architecture: str
 ) -> None:
-    recording = Recording()
+    recording, bottom = Recording(), {"architecture": architecture, **BOTTOMS[architecture]}
     monkeypatch.setattr(federated, "app", recording)
-    site = experiments.site(tmp_path, experiments.contract(bottom=bottom, federation={"rounds": 2}))
+    site = experiments.site(tmp_path, experiments.contract(federation={"rounds": 2}) | {"bottom": bottom})
     train(site, tmp_path / "spring")
     model = build(load_federation(site.contract), generator=torch.Generator())
     assert len(recording.sent) == 6  # three merchants, two rounds

@@ -81,6 +81,21 @@ def test_a_tasks_array_is_averaged_over_the_merchants_that_train_it(tmp_path):
     assert {name: array[0] for name, array in released.items()} == {"bottom": 3.0, "late": 1.0, "units": 0.0}
 
 
+def test_an_array_of_two_tasks_is_averaged_over_the_merchants_that_train_either(tmp_path):
+    released = train_with(
+        tmp_path,
+        {"alba": moves(1.0), "bruno": moves(5.0), "carla": moves(30.0)},
+        make_federation(),
+        initial=arrays(0.0, names=("bottom", "click")),
+        moved_by={"click": frozenset({"click", "purchase"})},
+        alba=Member(name="alba", tier="any", tasks=frozenset({"click"})),
+        bruno=Member(name="bruno", tier="any", tasks=frozenset({"purchase"})),
+        carla=Member(name="carla", tier="any", tasks=frozenset({"late"})),
+    )
+    assert released["click"][0] == 3.0  # (1 + 5) / 2
+    assert released["bottom"][0] == 12.0  # (1 + 5 + 30) / 3
+
+
 def test_a_merchant_that_only_receives_is_never_asked():
     grid = make_grid({"alba": moves(1.0), "bruno": moves(1.0)})
     receiver = Member(name="bruno", tier="any", tasks=frozenset(), role="receive")

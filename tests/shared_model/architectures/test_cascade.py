@@ -6,12 +6,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from client.training import trained_parameters
 from shared_model.architectures.cascade import both
 from shared_model.errors import ConfigError
 from shared_model.features import Batch
 from shared_model.heads import row_losses
-from shared_model.model import MultiTaskModel, build
-from shared_model.schema import Federation, parse_federation
+from shared_model.model import MultiTaskModel, build, movers
+from shared_model.schema import Federation, LocalTraining, parse_federation
 
 NAN = float("nan")
 
@@ -85,6 +86,27 @@ def test_the_loss_of_the_last_task_teaches_every_link() -> None:
     assert {f"bottom.towers.{task}.layers.0.weight" for task in ("click", "cart", "purchase")} < reached
     assert {f"heads.{task}.prior.bias" for task in ("click", "cart", "purchase")} < reached
     assert not any("spend" in name for name in reached)
+
+
+def test_a_link_counts_for_merchants_of_every_task_that_teaches_it() -> None:
+    found = movers(funnel())
+    assert found["heads.click.prior.weight"] == {"click", "cart", "purchase"}
+    assert found["bottom.towers.click.layers.0.weight"] == {"click", "cart", "purchase"}
+    assert found["bottom.towers.purchase.layers.0.weight"] == {"purchase"}
+
+
+def test_with_the_last_task_alone_all_links_are_trained_and_nothing_else() -> None:
+    names = trained_parameters(model(), ["purchase"], LocalTraining())
+    assert {name.split(".")[1] for name in names if name.startswith("heads.")} == {
+        "click",
+        "cart",
+        "purchase",
+    }
+    assert {name.split(".")[2] for name in names if name.startswith("bottom.")} == {
+        "click",
+        "cart",
+        "purchase",
+    }
 
 
 def test_a_merchant_that_is_alone_in_a_link_still_multiplies_the_prior_that_all_share() -> None:
