@@ -43,10 +43,21 @@ def candidates_of(
         wanted: Names, as in `client.merchant_file.Serving.candidates`; item choices get their floor, too.
     """
     contestants = merchant.contestants(release(merchant.federation, arrays, lineage), arrays, wanted)
+    return scores_of(contestants, merchant.config.name, merchant.federation.tasks)
+
+
+def scores_of(contestants: Contestants, merchant: str, tasks: Collection[str]) -> Candidates:
+    """Return the scores of candidates that are made already.
+
+    Args:
+        contestants: One merchant's.
+        merchant: Its name.
+        tasks: Those that count; others are left out.
+    """
     found = Candidates({}, {})
-    for task in (t for t in merchant.dataset.tasks if t in merchant.federation.tasks):
+    for task in (t for t in contestants.dataset.tasks if t in tasks):
         for split in ("validation", "test"):
-            _add(found, contestants, Key(merchant.config.name, task, split))
+            _add(found, contestants, Key(merchant, task, split))
     return found
 
 

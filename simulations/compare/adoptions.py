@@ -25,7 +25,7 @@ class Adopted:
 
     Attributes:
         contestants: Everything that could be served of it.
-        choices: Task -> what the merchant's rule serves.
+        choices: Task -> what the merchant's rule serves; empty where nothing asks for it.
     """
 
     contestants: Contestants
@@ -53,7 +53,8 @@ def adopt(
     contestants = merchant.contestants(instruction, arrays, {*needed, "federated"})
     if "chosen" not in wanted:
         return Adopted(contestants=contestants, choices={})
-    accepted, _ = acceptance.accept(replace(contestants, wanted=candidates))
+    contestants = replace(contestants, wanted=candidates)
+    accepted, _ = acceptance.accept(contestants)
     return Adopted(contestants=contestants, choices={task: a.choice for task, a in accepted.items()})
 
 

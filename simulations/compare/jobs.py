@@ -24,13 +24,14 @@ from shared_model.parameters import load as put_parameters
 from shared_model.parameters import take
 from shared_model.protocol import Instruction, SharedArrays, digest
 
-from .. import federated, partition, scores
+from .. import candidates, federated, partition, scores
 from ..baselines import in_one_place, learnable, trained_parameters
+from ..candidates import Candidates
 from ..datasets import read
 from ..federated import Site
 from ..pooling import PooledExamples
 from ..seeds import generator
-from . import linear, local, predictions
+from . import choosing, linear, local, predictions
 from .adoptions import ADOPTIONS, adopt
 from .plan import DataSet, Training, contract_tables, experiment_of
 from .predictions import Place, Predictions
@@ -168,6 +169,7 @@ def _federated(bench: _Bench, training: Training, seed: int) -> Found:
     lineage = f"compare-{seed}"
     arrays = federated.train(bench.site, directory=bench.work / f"seed-{seed}", lineage=lineage, seed=seed)
     found: Found = {adoption: {} for adoption in training.served}
+    judged = Candidates({}, {})
     for name in bench.datasets:
         merchant = bench.site.merchant(name, seed)
         instruction = _instruction(merchant.federation, arrays, lineage)
@@ -178,7 +180,15 @@ def _federated(bench: _Bench, training: Training, seed: int) -> Found:
                     logits = ADOPTIONS[adoption](adopted, task, rows)
                     if logits is not None:
                         found[adoption][place] = predictions.predicted(merchant.dataset, place, logits)
-    return found
+        if adopted.choices:
+            _merge(judged, candidates.scores_of(adopted.contestants, name, bench.contract.tasks))
+    return found | choosing.packed(judged)
+
+
+def _merge(judged: Candidates, more: Candidates) -> None:
+    judged.owners.update(more.owners)
+    for candidate, found in more.scores.items():
+        judged.scores.setdefault(candidate, {}).update(found)
 
 
 def _alone(bench: _Bench, training: Training, seed: int) -> Found:

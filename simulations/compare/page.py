@@ -16,6 +16,7 @@ def page(plan: Plan, found: Results, notes: str = "") -> str:
         notes: Markdown that follows the introduction.
     """
     parts = [_introduction(plan, found), notes, *_claims(plan, found)]
+    parts += _rules(found)
     for dataset in dict.fromkeys(d.name for d in plan.dataset):
         parts += [f"## {dataset}", *_tables(found, dataset)]
     parts += ["## What was tuned", *_tuned(plan, found)]
@@ -119,6 +120,35 @@ def _asked(claim: Claim, measure: str, line: Line) -> str:
         met = line.value <= level if error else line.value >= level
         said.append(f"{'at most' if error else 'at least'} {level:g}, {'met' if met else 'not met'}")
     return "; ".join(said)
+
+
+def _rules(found: Results) -> Iterator[str]:
+    if not found.rules:
+        return
+    rows: list[tuple[str, ...]] = [
+        ("data set", "training", "rule", "gain over alone, %", "of what the oracle gains", "harm", "replaced")
+    ]
+    rows += [
+        (
+            line.dataset,
+            line.training,
+            line.rule,
+            f"{line.gain_percent:+.2f}",
+            "" if line.kept is None else f"{100 * line.kept:.0f} %",
+            f"{100 * line.harm:.1f} %",
+            f"{100 * line.replaced:.0f} %",
+        )
+        for line in found.rules
+        if line.task == ALL
+    ]
+    yield (
+        "## Choosing what is served\n\n"
+        "What every merchant gains, all tasks together, if it serves of a release what a rule chooses on its "
+        "validation rows; alone is its own linear model, for an item choice a ranking. Harm: merchant-task "
+        "pairs that are more than 2 % worse than alone. Replaced: pairs for which something else than the "
+        "federated model, or for an item choice the ranking, was chosen. The oracle sees the test rows.\n\n"
+        + _markdown(rows)
+    )
 
 
 def _tuned(plan: Plan, found: Results) -> Iterator[str]:

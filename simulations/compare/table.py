@@ -18,7 +18,8 @@ from .. import facts
 from ..seeds import generator
 from ..statistics import Interval, merchant_bootstrap
 from ..summary import ALL
-from . import predictions, running
+from . import choosing, predictions, running
+from .choosing import RuleLine
 from .jobs import BASELINES
 from .measuring import measures
 from .plan import DataSet, Plan, Training
@@ -97,6 +98,7 @@ class Results:
         environment: Versions.
         chosen: Data set -> training -> the point of its grid that validation rows chose.
         lines: The numbers.
+        rules: What came of rules for choosing what is served.
     """
 
     name: str
@@ -106,6 +108,7 @@ class Results:
     environment: Mapping[str, str]
     chosen: Mapping[str, Mapping[str, object]]
     lines: tuple[Line, ...]
+    rules: tuple[RuleLine, ...]
 
 
 def results(asked: Asked, command: str) -> Results:
@@ -123,6 +126,7 @@ def results(asked: Asked, command: str) -> Results:
         environment=facts.environment(),
         chosen={d.key: _chosen(asked, plan, d) for d in plan.dataset},
         lines=tuple(line for folds in folded(plan) for line in _lines(asked, plan, folds)),
+        rules=tuple(line for folds in folded(plan) for line in _rules(asked, plan, folds)),
     )
 
 
@@ -150,14 +154,27 @@ def methods_of(asked: Asked, plan: Plan, dataset: DataSet) -> list[Method]:
 
 
 def _methods(asked: Asked, plan: Plan, dataset: DataSet, training: Training) -> Iterator[Method]:
-    seeds = plan.comparison.seeds
-    variant = running.best_variant(asked, dataset, training, seeds[0])
-    job = running.job_of(asked, dataset, training, variant, seeds)
-    found = [predictions.load(job.file(seed)) for seed in seeds]
+    found = _runs(asked, plan, dataset, training)
     for adoption in training.served:
         name = training.name if adoption == training.served[0] else f"{training.name}: {adoption}"
         runs = [f.get(adoption, {}) for f in found]
         yield Method(name=name, family=training.family, where=training.where, seeds=runs)
+
+
+def _rules(asked: Asked, plan: Plan, folds: list[DataSet]) -> Iterator[RuleLine]:
+    tasks = schema.load_federation(running.about_folder(asked, folds[0]) / "federation.toml").tasks
+    for training in plan.trainings_on(folds[0].name):
+        if "chosen" in training.served:
+            runs = [run for fold in folds for run in _runs(asked, plan, fold, training)]
+            yield from choosing.lines(folds[0].name, training.name, runs, tasks)
+
+
+def _runs(asked: Asked, plan: Plan, dataset: DataSet, training: Training) -> list[dict[str, Predictions]]:
+    """Everything that was kept of a training, one for each seed."""
+    seeds = plan.comparison.seeds
+    variant = running.best_variant(asked, dataset, training, seeds[0])
+    job = running.job_of(asked, dataset, training, variant, seeds)
+    return [predictions.load(job.file(seed)) for seed in seeds]
 
 
 def _chosen(asked: Asked, plan: Plan, dataset: DataSet) -> dict[str, object]:
