@@ -21,6 +21,7 @@ from .transfer_summary import (
     EVERYBODY,
     FEW,
     HEADS,
+    HINDSIGHT,
     MANY,
     PRIOR,
     TUNED,
@@ -34,6 +35,7 @@ from .transfer_summary import (
 
 _LOOK = {
     ALONE: (ORANGE, "o-", 1.8),
+    HINDSIGHT: (ORANGE, "--", 1.0),
     WARM: (BLUE, "o-", 1.8),
     PRIOR: (GREY, "--", 1.0),
     HEADS: (GREEN, "--", 1.0),
@@ -49,13 +51,13 @@ def draw(found: Transfer) -> Figure:
     """
     group = ENOUGH if any(point.group == ENOUGH for point in found.points) else EVERYBODY
     with drawing():
-        figure, grid = panels(len(found.curves), most=3, height=2.8)
+        figure, grid = panels(len(found.curves), most=3, height=3.0)
         heading(figure, "A merchant that joins later, as its orders come in")
         for axes, curve in zip(grid, found.curves, strict=True):
             mine = [p for p in found.points if (p.task, p.group) == (curve.task, group)]
             _panel(axes, curve, mine)
         handles, labels = grid[0].get_legend_handles_labels() if grid else ([], [])
-        figure.legend(handles, labels, loc="outside lower center", ncols=5)
+        figure.legend(handles, labels, loc="outside lower center", ncols=3)
     return figure
 
 

@@ -23,6 +23,8 @@ FEW, MANY = 50, 200
 EVERYBODY, ENOUGH = "all", f"{MANY} orders or more"
 ALONE, WARM = "alone", "warm"
 """Each stands for the best of its ways, `alone: ...` and `warm: ...`, on validation rows at one n."""
+HINDSIGHT = "alone, best in hindsight"
+"""The best of the ways alone on test rows, which nobody could choose."""
 PRIOR, HEADS, TUNED = "warm: prior", "warm: heads", "warm: fine-tuned"
 
 _RESAMPLES = 2000
@@ -62,7 +64,7 @@ class Point:
         task: Its name.
         group: `all`, or those with enough orders for every n to be real.
         orders: n, or `ALL_ORDERS`.
-        method: `ALONE`, `WARM`, or one way of a warm start.
+        method: `ALONE`, `HINDSIGHT`, `WARM`, or one way of a warm start.
         merchants: M.
         mean: Of the task's measure.
         gain_percent: Over `alone` at the same n, above zero is better; of `alone` itself it is zero.
@@ -173,8 +175,9 @@ class _Table:
         self.orders = sorted({one.orders for one in mine}, key=lambda n: np.inf if n == ALL_ORDERS else n)
         self._test = {(one.method, one.orders, one.merchant, one.seed): one.test for one in mine}
         ways = {one.method for one in mine}
-        self.methods = (ALONE, WARM, *(way for way in (PRIOR, HEADS, TUNED) if way in ways))
+        self.methods = (ALONE, HINDSIGHT, WARM, *(way for way in (PRIOR, HEADS, TUNED) if way in ways))
         self._taken = {kind: {n: self._best(mine, n, kind) for n in self.orders} for kind in (ALONE, WARM)}
+        self._taken[HINDSIGHT] = {n: self._best_in_hindsight(n, list(self.has)) for n in self.orders}
 
     def curve(self) -> Curve:
         return Curve(
@@ -199,7 +202,7 @@ class _Table:
         merchants = [name for name, has in self.has.items() if has >= MANY]
         if not merchants or not {FEW, MANY} <= set(self.orders):
             return []
-        chosen, best = self._taken[ALONE][MANY], self._best_in_hindsight(merchants)
+        chosen, best = self._taken[ALONE][MANY], self._best_in_hindsight(MANY, merchants)
         return [self._head_start(chosen, False, merchants), self._head_start(best, True, merchants)]
 
     def _head_start(self, against: str, hindsight: bool, merchants: Sequence[str]) -> HeadStart:
@@ -221,11 +224,16 @@ class _Table:
             verdict=verdict(found),
         )
 
-    def _best_in_hindsight(self, merchants: Sequence[str]) -> str:
-        """Return the way to train alone with `MANY` orders whose mean on test rows is best."""
-        ways = sorted({m for m, n, _, _ in self._test if n == MANY and m.startswith(f"{ALONE}: ")})
+    def _best_in_hindsight(self, orders: int, merchants: Sequence[str]) -> str:
+        """Return the way to train alone, of those that all can go, whose mean on test rows is best."""
+        ways = {m for m, n, _, _ in self._test if n == orders and m.startswith(f"{ALONE}: ")}
+        open_to_all = sorted(
+            way
+            for way in ways
+            if all((way, orders, m, s) in self._test for m in merchants for s in self.seeds)
+        )
         sign = -1.0 if self.measure.higher_is_better else 1.0
-        return min(ways, key=lambda way: sign * float(self._values(way, MANY, merchants).mean()))
+        return min(open_to_all, key=lambda way: sign * float(self._values(way, orders, merchants).mean()))
 
     def _best(self, mine: Sequence[Measured], orders: int, kind: str) -> str:
         """Return the way of a kind with the best mean on validation rows at one n."""
