@@ -21,10 +21,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from shared_model import schema
-from shared_model.heads import row_losses
+from shared_model.heads import predicted, row_losses
 
-SHRINKAGE = 20.0
-"""Rows on which the second part was as wrong as can be, added to those that choose its weight."""
+SHRINKAGE = 50.0
+"""Imagined rows, spread over the real ones, that are just as the first part predicts."""
 _WEIGHTS = tuple(i / 20 for i in range(20))
 
 
@@ -47,8 +47,9 @@ def mixed(task: schema.Task, first: Tensor, second: Tensor, weight: float) -> Te
 def chosen_weight(task: schema.Task, first: Tensor, second: Tensor, labels: Tensor) -> float:
     """Return the weight of the second part that fits these rows best, shrunk towards the first part.
 
-    Minimises sum of row losses - SHRINKAGE * log(1 - u) over u = 0, .05, ..., .95. The second term is what
-    `SHRINKAGE` more rows could cost at worst; without rows the weight is 0.
+    Minimises, over u = 0, .05, ..., .95, the sum of row losses plus `SHRINKAGE` times the mean loss of rows
+    that are drawn from what the first part predicts: to those, every weight but 0 is an error. With squared
+    errors that is the least-squares weight times n / (n + SHRINKAGE). Without rows the weight is 0.
 
     Args:
         task: Decides loss and mixture.
@@ -60,11 +61,25 @@ def chosen_weight(task: schema.Task, first: Tensor, second: Tensor, labels: Tens
         return 0.0
 
     def cost(weight: float) -> float:
-        losses = row_losses(task, mixed(task, first, second, weight), labels).value
-        total = float(losses.double().sum()) - SHRINKAGE * math.log1p(-weight)
+        logits = mixed(task, first, second, weight)
+        real = row_losses(task, logits, labels).value.double()
+        imagined = _expected_losses(task, logits, first).double()
+        total = float(real.sum() + SHRINKAGE * imagined.mean())
         return total if math.isfinite(total) else math.inf
 
     return min(_WEIGHTS, key=cost)
+
+
+def _expected_losses(task: schema.Task, logits: Tensor, truth: Tensor) -> Tensor:
+    """Mean loss of `logits` over labels that are drawn as the logits `truth` predict, shape (B,).
+
+    All losses but the softmax's and the squared error's are linear in the label; the latter's is so up to a
+    constant.
+    """
+    if task.kind == "multiclass":
+        return -(truth.softmax(-1) * logits.log_softmax(-1)).sum(-1)
+    label = truth if task.kind == "regression" else predicted(task, truth)
+    return row_losses(task, logits, label if task.kind == "multilabel" else label.squeeze(-1)).value
 
 
 def _log_sum(first: Tensor, second: Tensor, weight: float) -> Tensor:

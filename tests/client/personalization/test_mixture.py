@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from client.personalization.mixture import SHRINKAGE, chosen_weight, mixed
+from client.personalization.mixture import _expected_losses, chosen_weight, mixed
 from shared_model.heads import predicted, row_losses
 from shared_model.schema import Binary, CountTask, Multiclass, Multilabel, Regression, Retrieval
 
@@ -63,13 +63,21 @@ def test_without_rows_the_first_part_speaks_alone() -> None:
     assert chosen_weight(TASKS["binary"], none, none, torch.zeros(0)) == 0.0
 
 
-def test_a_perfect_second_part_gets_weight_once_there_are_rows_enough() -> None:
-    # squared error with labels 2, first 0, second 2: rows/2 * 4 (1 - u)^2 - 20 log(1 - u) is least at
-    # 4 rows (1 - u)^2 = -20 ... for 100 rows u -> .95, the last of the grid; for 2 rows 0
-    task = TASKS["regression"]
-    few, many = torch.zeros(2, 1), torch.zeros(100, 1)
-    assert chosen_weight(task, few, few + 2, few[:, 0] + 2) == 0.0
-    assert chosen_weight(task, many, many + 2, many[:, 0] + 2) > 0.5
+@pytest.mark.parametrize(("rows", "weight"), [(10, 0.15), (50, 0.5), (450, 0.9)])
+def test_a_perfect_second_part_gets_the_weight_of_its_rows(rows: int, weight: float) -> None:
+    # squared error, first part 0, second part and labels 2: least squares says 1, times rows / (rows + 50)
+    first = torch.zeros(rows, 1)
+    assert chosen_weight(TASKS["regression"], first, first + 2, first[:, 0] + 2) == pytest.approx(weight)
+
+
+@pytest.mark.parametrize("kind", TASKS)
+def test_rows_as_the_first_part_predicts_them_cost_least_under_it(kind: str) -> None:
+    task, first, second = TASKS[kind], logits(kind, 0), logits(kind, 1)
+    costs = [
+        _expected_losses(task, mixed(task, first, second, u), first).mean() for u in (0.0, 0.1, 0.5, 1.0)
+    ]
+    assert costs == sorted(costs)
+    assert costs[0] < costs[1]
 
 
 def test_a_second_part_that_is_no_better_gets_no_weight() -> None:
@@ -80,10 +88,3 @@ def test_a_second_part_that_is_no_better_gets_no_weight() -> None:
 def test_a_part_that_is_not_finite_gets_no_weight() -> None:
     task, first = TASKS["binary"], torch.zeros(50, 1)
     assert chosen_weight(task, first, first * math.nan, torch.ones(50)) == 0.0
-
-
-def test_shrinkage_is_what_so_many_rows_could_cost_at_worst() -> None:
-    # rows where both parts agree on everything: only the shrinkage speaks, so the weight is 0
-    same = torch.ones(1000, 1)
-    assert SHRINKAGE > 0
-    assert chosen_weight(TASKS["binary"], same, same.clone(), torch.ones(1000)) == 0.0
