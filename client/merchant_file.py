@@ -150,6 +150,7 @@ class Serving:
             heads, `alone` the merchant's linear model, `fine_tuned` and `ditto` personal models
             (`client/personalization/`), `mixture` federated and alone together.
         pull: Of personal models towards the release, a number of rows: one that has far fewer stays close.
+            The default is that of a residual.
     """
 
     accept: Literal["validation", "always"] = "validation"
@@ -159,7 +160,7 @@ class Serving:
         "fine_tuned",
         "mixture",
     )
-    pull: NonNegative = 100.0
+    pull: NonNegative = 300.0
 
     def __post_init__(self) -> None:
         """Refuse a list without `federated`, by which all others are measured, or with one name twice."""

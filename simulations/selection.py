@@ -146,6 +146,11 @@ def _alone(pairs: Mapping[str, Pair]) -> dict[str, str]:
     return {task: pair.alone for task, pair in pairs.items()}
 
 
+def _always(name: str) -> Rule:
+    """The candidate of this name wherever there is one."""
+    return lambda pairs: {t: name if name in p.measured else p.incumbent for t, p in pairs.items()}
+
+
 def _naive(pairs: Mapping[str, Pair]) -> dict[str, str]:
     """The best mean; each candidate on the rows that judge it. Without rows the incumbent."""
     means = {t: {n: float(np.nanmean(x)) for n, x in p.judged().items()} for t, p in pairs.items()}
@@ -181,6 +186,8 @@ ORACLE = "oracle (best test score)"
 RULES: dict[str, Rule] = {
     "always the incumbent": _incumbent,
     "always alone": _alone,
+    "always fine-tuned": _always("fine_tuned"),
+    "always mixture": _always("mixture"),
     "naive (best validation score)": _naive,
     "do no harm, each task by itself": _each_task_by_itself,
     "do no harm": _do_no_harm,

@@ -49,6 +49,12 @@ def test_clear_evidence_is_followed_by_both() -> None:
     assert [outcome(found, rule).score for rule in (INCUMBENT, NAIVE, HARMLESS)] == [1.0, 0.5, 0.5]
 
 
+def test_a_candidate_may_be_taken_wherever_there_is_one() -> None:
+    mixed = LUCKY | {"mixture": scores([1.0] * 4, [0.4])}
+    assert outcome(compared(mixed, {"late": LOSS}), "always mixture").score == 0.4
+    assert outcome(compared(LUCKY, {"late": LOSS}), "always mixture").score == 0.5
+
+
 def test_the_oracle_sees_the_test_and_keeps_all() -> None:
     found = outcome(compared(LUCKY, {"late": LOSS}), ORACLE)
     assert (found.score, found.kept) == (0.5, 1.0)
