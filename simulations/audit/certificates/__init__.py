@@ -11,6 +11,7 @@ from ..subject import Subject
 from .charging import charging
 from .claim import claim
 from .conflict import conflict
+from .counts import counts
 from .coupling import coupling
 from .divisor import divisor
 from .heads import noised_state
@@ -43,6 +44,7 @@ CERTIFICATES: dict[str, Certificate] = {
     "model": own_model,
     "telemetry": telemetry,
     "statistics": statistics,
+    "counts": counts,
     "merchants": merchants,
     "charging": charging,
     "serving": serving,

@@ -1,19 +1,33 @@
 """Uncertainty weighting: a parameter like others, and at its optimum the mean squared error."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
 
 from client.private.noise import SeededNoise
-from client.private.training import train_private
+from client.private.training import train_private, weighted_losses
 from client.training import train_plain
 from shared_model.heads import Losses
 from shared_model.model import MultiTaskModel, build, movers
 from shared_model.parameters import take
-from shared_model.schema import Federation
+from shared_model.schema import Federation, parse_federation
+from tests.client.private.graphs import (
+    EVERY_ARCHITECTURE,
+    EVERY_MODE,
+    UNITS,
+    batch_of,
+    clipped_loop,
+    deviation,
+    one_group,
+    rows_in_double,
+    seeded,
+    stepped,
+)
 from tests.client.private.rows import Rows, contract, group, plan
 from tests.client.test_training import TwoRows, federation
+from tests.shared_model.contracts import tables
 
 NAME = "heads.days.log_variance.weight"
 
@@ -89,3 +103,22 @@ def test_a_private_step_clips_it_with_the_rest_of_its_task() -> None:
     noise = SeededNoise(torch.Generator())
     train_private(made, rows, agreement, plan(groups=(group("days", clipping_norm=1.0),)), noise)
     assert float(take(made, [NAME])[NAME]) == pytest.approx(1.5 / 10.25**0.5 / 10, rel=1e-5)
+
+
+@pytest.mark.parametrize("mode", EVERY_MODE)
+@pytest.mark.parametrize("architecture", EVERY_ARCHITECTURE)
+def test_variances_are_clipped_as_a_loop_would(architecture: str, mode: str) -> None:
+    agreement = parse_federation(tables(architecture) | {"local": {"weighting": "uncertainty"}})
+    made, batch = build(agreement, generator=seeded(), catalogues={"next_item": 5}), batch_of(architecture)
+    for number, parameter in enumerate(made.parameters()):
+        torch.nn.init.normal_(parameter, std=0.15, generator=seeded(number))
+    tasks = list(agreement.tasks)
+
+    def losses(found: torch.nn.Module, inputs: Any) -> torch.Tensor:
+        return weighted_losses(found, inputs, agreement.tasks, tasks, torch.ones(len(inputs.numeric)))
+
+    owners = UNITS["several rows per unit"]
+    moved = stepped(mode, made, losses, batch, owners, one_group(made))
+    exact = clipped_loop(made, losses, rows_in_double(batch), owners, one_group(made))
+    assert deviation(moved, exact) < 2e-6
+    assert moved["heads.late.log_variance.weight"].any()

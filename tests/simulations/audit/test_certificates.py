@@ -1,8 +1,10 @@
 from dataclasses import replace
+from importlib import import_module
 
 import pytest
 import torch
 
+from client.data.counts import exact_counts
 from client.private.jacobian import private_jacobian
 from client.private.noise import SecureNoise, SeededNoise
 from client.private.rounds import PrivateRounds
@@ -10,6 +12,7 @@ from simulations.audit.certificates import CERTIFICATES
 from simulations.audit.certificates.charging import charging
 from simulations.audit.certificates.claim import claim
 from simulations.audit.certificates.conflict import conflict
+from simulations.audit.certificates.counts import counts
 from simulations.audit.certificates.coupling import coupling
 from simulations.audit.certificates.divisor import divisor
 from simulations.audit.certificates.heads import noised_state
@@ -229,6 +232,23 @@ def test_whole_rounds_and_the_source_hold_over_twenty_seeds(seed):
     # Each of 6 statistics is wrong once in 1e4 honest runs: 1.2e-2 for the twenty.
     subject = reference(seed=seed)
     assert names((*whole_rounds(subject), *source(subject))) == set()
+
+
+@pytest.mark.parametrize("certificate", [counts, claim, own_model, sensitivity])
+def test_counts_that_are_told_with_noise_hold(certificate):
+    noised = {"epsilon": 8.0, "delta": 1e-5, "tasks": {"units": {"labels": "noised", "lines": 3}}}
+    found = certificate(full_batches(tasks=ITEMS, privacy=noised))
+    assert found
+    assert names(found) == set()
+
+
+def test_counts_of_a_shopper_without_a_bound_on_places_are_seen(monkeypatch):
+    def unbounded(lines, items, until, plan):
+        return exact_counts(lines, items, until, replace(plan, lines=9))
+
+    monkeypatch.setattr(import_module(counts.__module__), "exact_counts", unbounded)
+    noised = {"epsilon": 8.0, "delta": 1e-5, "tasks": {"units": {"labels": "noised"}}}
+    assert names(counts(full_batches(tasks=ITEMS, privacy=noised))) == {"counts.sensitivity"}
 
 
 # --- a rule for conflicts -----------------------------------------------------------------------------
