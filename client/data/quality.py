@@ -52,7 +52,7 @@ class Quality:
         status: Task to whether it is on, and if not, why.
         rows: Row kind to part to number of rows.
         missing: Slot to the share of rows without a value, among the kinds of rows that have such a column;
-            None where no kind has it.
+            None where no kind has it. Also what is missing of the items that a tower reads.
         labels: Task to facts, for tasks that are on.
         suspicions: What looks as if it knew the answer, in words.
         crowds: Which key looks as if many persons shared it, in words.

@@ -43,7 +43,7 @@ def _knowing_features(
     labels = batch.labels[name].double().numpy()
     numeric = [n for n, f in federation.features.items() if isinstance(f, schema.Numeric)]
     binary = isinstance(task, schema.Binary)
-    for slot, missing in absent(batch, federation).items():
+    for slot, missing in absent(batch, federation.features).items():
         if binary and _strength(~missing, labels, binary=True) > SUSPICIOUS:
             yield f"{name}: whether {slot} is there almost tells the label; it may be written afterwards"
     for position, slot in enumerate(numeric):

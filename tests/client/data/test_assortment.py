@@ -7,6 +7,7 @@ import polars as pl
 import torch
 
 from client.data.dataset import Dataset
+from client.data.missing import missing_shares
 from shared_model.features import Batch
 from tests.client.exports import CATEGORY, NUMERIC, contract, dataset, order, write_shop, write_table
 
@@ -84,3 +85,14 @@ def test_in_a_ready_table_nothing_is_known_of_the_items(tmp_path: Path) -> None:
 def test_a_task_without_content_brings_no_items(tmp_path: Path) -> None:
     made = dataset(write_shop(tmp_path, DAYS, items=ITEMS), choosing([]))
     assert made.batch(torch.tensor([0])).items == {}
+
+
+def test_check_tells_of_how_many_items_a_feature_says_nothing(tmp_path: Path) -> None:
+    federation = choosing(["category", "price", "title"])
+    found = missing_shares(dataset(write_shop(tmp_path, DAYS, items=ITEMS), federation), federation)
+    about_items = {slot: share for slot, share in found.items() if "of items" in slot}
+    assert about_items == {  # of pot and mug the table knows the pot, and both have a price of sale
+        "price of items for next_item": 0.0,
+        "category of items for next_item": 0.5,
+        "title of items for next_item": 0.5,
+    }

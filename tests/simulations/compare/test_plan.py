@@ -92,12 +92,15 @@ def test_a_change_that_makes_no_contract_names_the_file_it_started_from() -> Non
         contract_tables(synthetic, EXPERIMENTS, experiment, {"local": {"learning_rate": -1.0}})
 
 
-def test_every_training_of_the_study_has_a_contract_on_every_data_set(tmp_path: Path) -> None:
-    plan = load_plan(EXPERIMENTS / "compare.toml")
+@pytest.mark.parametrize(("study", "least"), [("compare.toml", 3 * 30), ("recommendation.toml", 7)])
+def test_every_training_of_a_study_has_a_contract_on_every_data_set(
+    tmp_path: Path, study: str, least: int
+) -> None:
+    plan = load_plan(EXPERIMENTS / study)
     made = [
         contract_tables(d, EXPERIMENTS, experiment_of(d, EXPERIMENTS, tmp_path), d.pooled, t.contract, point)
         for d in plan.dataset
         for t in plan.trainings_on(d.name)
         for point in t.grid
     ]
-    assert len(made) >= 3 * 30
+    assert len(made) >= least
