@@ -258,8 +258,11 @@ def test_what_is_spent_stays_spent_and_the_command_says_so() -> None:
 # --- merchants that join later ------------------------------------------------------------------------
 
 
+ONLY_HEADS = {"candidates": ["federated"]}
+
+
 def test_a_merchant_that_joins_later_serves_the_shared_prior_from_its_first_day(tmp_path: Path) -> None:
-    late = shops.merchant(tmp_path, table=shops.examples(rows=1))
+    late = shops.merchant(tmp_path, table=shops.examples(rows=1), serve=ONLY_HEADS)
     arrays = trained(late.federation)
     late.adopt(shops.offer(late.federation, arrays), arrays)
     parts = dict(late.served().federated.named_parameters())
@@ -270,7 +273,7 @@ def test_a_merchant_that_joins_later_serves_the_shared_prior_from_its_first_day(
 def test_a_task_of_its_own_gets_a_head_on_the_frozen_bottom(tmp_path: Path) -> None:
     own = [{"name": "bought"}, {"name": "spent", "kind": "regression", "residual_penalty": 1.0}]
     labels = {"bought": "bought", "spent": "amount"}
-    late = shops.merchant(tmp_path, task=own, labels=labels)
+    late = shops.merchant(tmp_path, task=own, labels=labels, serve=ONLY_HEADS)
     arrays = shops.start(late.federation)
     late.adopt(shops.offer(late.federation, arrays), arrays)
     served = dict(late.served().federated.named_parameters())
