@@ -23,7 +23,7 @@ from shared_model.schema import Federation, LocalTraining, MetaLearning, Task
 from .contests import with_contests
 from .data.examples import Examples
 from .meta import SHARE, adapted, halved
-from .weighting import WEIGHTINGS, Memory, Step
+from .weighting import WEIGHTINGS, Memory, Step, Weigher
 
 Backward = Callable[[Sequence[Tensor], Sequence[nn.Parameter], Sequence[nn.Parameter]], None]
 """`backward(losses, shared, own)` adds the gradients of a step; a parameter of `own` is moved by one task."""
@@ -73,23 +73,11 @@ def train_plain(
         weight_decay=federation.local.weight_decay,
     )
     anchor = take(model, model.shared_parameters()) if federation.local.proximal else {}
-    terms = federation.federation
-    uniform, looks = partial(Tensor.uniform_, generator=generator), itertools.count()
-    weigher = WEIGHTINGS[federation.local.weighting](memory or {})
+    terms, weigher = federation.federation, WEIGHTINGS[federation.local.weighting](memory or {})
     common = model.moved_by_several(names, tasks)
     shared, own = ([parameters[n] for n in names if (n in common) == several] for several in (True, False))
+    losses = _Losses(model, dataset, tasks, float(terms.expected_batch), weigher, shared, generator, public)
     backward = _backward(federation.local, generator)
-
-    def losses(rows: Tensor, share: float) -> list[Tensor]:
-        divisors = dict.fromkeys(kinds, share * terms.expected_batch)
-        batch = model.encoder.with_hidden(dataset.batch(rows, tasks), uniform)
-        batch = with_contests(model, batch, dataset.tasks, f"{public}/{next(looks)}")
-        found, recognised = trained_losses(model, dataset.tasks, batch, tasks)
-        parts = _divided(dataset, found, divisors)
-        factors = weigher.factors(_step(parts, found, shared))
-        weighed = [factors.get(task, 1.0) * part for task, part in parts.items()]
-        return weighed if recognised is None else [recognised.sum() / max(divisors.values()), *weighed]
-
     drawn = batches(dataset, kinds, None if terms.full_batch else terms.expected_batch, generator)
     for rows in itertools.islice(drawn, terms.local_steps):
         optimizer.zero_grad(set_to_none=True)
@@ -100,6 +88,37 @@ def train_plain(
             backward(found(), shared, own)
         optimizer.step()
     return weigher.memory()
+
+
+class _Losses:
+    """What the steps of a round minimise: `losses(rows, share of the divisor)`, scalars of tasks."""
+
+    def __init__(
+        self,
+        model: MultiTaskModel,
+        dataset: Examples,
+        tasks: list[str],
+        divisor: float,
+        weigher: Weigher,
+        shared: Sequence[nn.Parameter],
+        generator: torch.Generator,
+        public: str,
+    ) -> None:
+        self._model, self._dataset, self._tasks, self._divisor = model, dataset, tasks, divisor
+        self._weigher, self._shared, self._public = weigher, shared, public
+        self._uniform, self._looks = partial(Tensor.uniform_, generator=generator), itertools.count()
+
+    def __call__(self, rows: Tensor, share: float) -> list[Tensor]:
+        """Return the domain's loss, where there is one, and the weighed losses of the tasks."""
+        divisors = dict.fromkeys(self._dataset.rows_of.values(), share * self._divisor)
+        batch = self._model.encoder.with_hidden(self._dataset.batch(rows, self._tasks), self._uniform)
+        named = f"{self._public}/{next(self._looks)}"
+        batch = with_contests(self._model, batch, self._dataset.tasks, named)
+        found, recognised = trained_losses(self._model, self._dataset.tasks, batch, self._tasks)
+        parts = _divided(self._dataset, found, divisors)
+        factors = self._weigher.factors(_step(parts, found, self._shared))
+        domain = [] if recognised is None else [recognised.sum() / (share * self._divisor)]
+        return [*domain, *(factors.get(task, 1.0) * part for task, part in parts.items())]
 
 
 @contextmanager

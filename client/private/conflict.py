@@ -86,10 +86,9 @@ class JacobianSteps:
         ends = torch.tensor([value.numel() for value in now.values()]).cumsum(0)
         columns = dict(zip(now, torch.tensor_split(jacobian, ends[:-1], dim=1), strict=True))
         common = [name for name in now if name in self._common]
-        if common:
-            found = self._resolve(torch.cat([columns[name] for name in common], 1))
-            parts = torch.split(found, [now[name].numel() for name in common])
-        chosen = dict(zip(common, parts, strict=True)) if common else {}
+        found = self._resolve(torch.cat([columns[name] for name in common], 1)) if common else torch.zeros(0)
+        parts = torch.split(found, [now[name].numel() for name in common])
+        chosen = dict(zip(common, parts, strict=True))
         chosen |= {name: columns[name][self._row(name)] for name in now if name not in chosen}
         load(self._model, {n: value - self._rate * chosen[n].view_as(value) for n, value in now.items()})
 

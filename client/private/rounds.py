@@ -14,7 +14,7 @@ from client.config import MerchantConfig
 from client.data import crowds
 from client.data.counts import Counts, counts_file, load_counts, noised_counts, save_counts
 from client.data.private_build import read_counts
-from client.data.private_checks import check_private_split, private_tasks
+from client.data.private_checks import check_private_split, has_assortment, private_tasks
 from client.data.private_rows import PrivateRows, private_rows, shoppers_in_training
 from client.data.statistics import (
     Statistics,
@@ -143,15 +143,19 @@ class PrivateRounds:
         return self._rows[1]
 
     def _note_what_stays(self, instruction: Instruction) -> None:
-        """Write into the ledger, once, which tasks release nothing, and why."""
-        for task in schema.with_labels(self._federation, "at_home"):
-            reason = (
-                f"{task}: no part in private rounds (labels = at_home), since its rows mix shoppers; its "
-                "head is fitted on the shop's own rows after the release and stays here"
+        """Write into the ledger, once, which tasks on rows of items release nothing, and why."""
+        why = dict.fromkeys(schema.with_labels(self._federation, "at_home"), "labels = at_home")
+        if not has_assortment(self._config):
+            noised = schema.with_labels(self._federation, "noised")
+            why |= dict.fromkeys(noised, "labels = noised, and no [items] table that orders do not decide")
+        for task, reason in why.items():
+            line = (
+                f"{task}: no part in private rounds ({reason}), since its rows mix shoppers; its head is "
+                "fitted on the shop's own rows after the release and stays here"
             )
             with self._ledger(instruction) as ledger:
-                if reason not in {entry.reason for entry in ledger.entries}:
-                    ledger.note(reason)
+                if line not in {entry.reason for entry in ledger.entries}:
+                    ledger.note(line)
 
     def _statistics(self, instruction: Instruction) -> Statistics | None:
         if self._plan.statistics_multiplier is None or self._config.table is not None:
