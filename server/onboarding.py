@@ -29,6 +29,7 @@ import numpy as np
 import torch
 
 from shared_model import files, schema
+from shared_model.architectures.cascade import chain_of
 from shared_model.architectures.wide import Wide
 from shared_model.errors import ConfigError, FingerprintMismatch, StateError
 from shared_model.features import Encoded
@@ -173,6 +174,8 @@ class _Move:
             for name, task in new.tasks.items()
             if name in old.tasks and _meaning(task) == _meaning(old.tasks[name]) and self._items_same(task)
         }
+        if not (chain := set(chain_of(new.bottom))) <= self._tasks:
+            self._tasks -= chain  # a link says something only together with those before it
         self._readers = _readers_of_columns(self._model)
 
     def _items_same(self, task: schema.Task) -> bool:

@@ -160,6 +160,20 @@ def test_under_another_bottom_only_tables_are_carried() -> None:
     assert {name.split(".")[0] for name in carried.anew} == {"bottom", "heads"}
 
 
+def test_a_chain_begins_anew_where_one_of_its_links_means_something_else() -> None:
+    def linked(horizon_days: int) -> Federation:
+        return small(
+            lambda g: g["tasks"].update(
+                late={"kind": "binary", "horizon_days": horizon_days},
+                sent_back={"kind": "binary", "initial": 0.1},
+            ),
+            bottom={"architecture": "cascade", "chain": ["late", "sent_back"]},
+        )
+
+    carried = moved(linked(7), linked(28))
+    assert {name.split(".")[1 if name.startswith("heads") else 2] for name in carried.whole} == {"days"}
+
+
 def test_the_discriminator_is_carried_while_the_domains_are_the_same() -> None:
     def adapting(*domains: str) -> Federation:
         return big("mmoe", lambda g: g.update(adaptation={"domains": list(domains)}))
