@@ -40,24 +40,27 @@ def pooled(effects: Floats, errors: Floats) -> Floats:
         effects: e, shape (T,).
         errors: V, positive semi-definite with a positive diagonal, shape (T, T).
     """
-    posteriors = [_posterior(effects, errors, spread) for spread in _SPREADS]
-    weights = np.exp(np.array([p[0] for p in posteriors]) - max(p[0] for p in posteriors))
-    chances = np.array([norm.cdf(mean / np.sqrt(variance)) for _, mean, variance in posteriors])
-    chance = weights @ chances / weights.sum()
-    against = weights @ (1 - chances) / weights.sum()
+    log, mean, variance = _posteriors(effects, errors)
+    weights = np.exp(log - log.max())
+    weights /= weights.sum()
+    better = mean / np.sqrt(variance)
+    chance, against = weights @ norm.cdf(better), weights @ norm.sf(better)
     worth: Floats = np.where(chance < 0.5, norm.ppf(chance), -norm.ppf(against))
     return worth.clip(-_MOST, _MOST)
 
 
-def _posterior(effects: Floats, errors: Floats, spread: float) -> tuple[float, Floats, Floats]:
-    """Log of p(tau | e) up to a constant (5.21), and mean and variance of every theta_t (5.17, 5.20)."""
-    ones = np.ones(len(effects))
-    precision = np.linalg.inv(errors + spread**2 * np.eye(len(effects)))
-    about_mu = ones @ precision @ ones
-    mu = ones @ precision @ effects / about_mu
-    residual = effects - mu
-    log = 0.5 * (np.linalg.slogdet(precision)[1] - np.log(about_mu) - residual @ precision @ residual)
-    keep = spread**2 * precision  # tau^2 (V + tau^2)^-1: what a task keeps of its own surplus
-    rest = ones - keep @ ones
-    variance = spread**2 * (1 - np.diag(keep)) + rest**2 / about_mu
-    return float(log), mu + keep @ residual, variance
+def _posteriors(effects: Floats, errors: Floats) -> tuple[Floats, Floats, Floats]:
+    """Return, for S values of tau, log p(tau | e) up to a constant (5.21), and mean and variance of theta.
+
+    Shapes (S,), (S, T) and (S, T); 5.17 and 5.20.
+    """
+    spread = _SPREADS[:, None] ** 2
+    precision = np.linalg.inv(errors + spread[..., None] * np.eye(len(effects)))
+    rows = precision.sum(-1)  # precision times ones
+    about_mu = rows.sum(-1, keepdims=True)
+    residual = effects - rows @ effects[:, None] / about_mu
+    pulled = np.einsum("stu,su->st", precision, residual)
+    log = 0.5 * (np.linalg.slogdet(precision)[1] - np.log(about_mu[:, 0]) - (residual * pulled).sum(-1))
+    rest = 1 - spread * rows  # what a task takes over of mu
+    variance = spread * (1 - spread * np.diagonal(precision, axis1=1, axis2=2)) + rest**2 / about_mu
+    return log, effects - residual + spread * pulled, variance
