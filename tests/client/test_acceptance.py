@@ -181,8 +181,8 @@ def test_of_two_that_pass_the_better_one_on_common_rows_is_served() -> None:
 
 def test_rivals_that_are_no_better_are_served_no_more_often_than_one_would_be() -> None:
     # 300 tasks, three rivals each, 6 shoppers, no true advantage. One rival at two standard errors passes
-    # with 2.28 %; measured 2.1 % over 900 tasks. At a rate of 2.28 %, 5 % of 300 has a chance of .004; without a
-    # correction for three rivals it would be above 6 %.
+    # with 2.28 %; measured 2.1 % over 900 tasks. At a rate of 2.28 %, 5 % of 300 has a chance of .004;
+    # without a correction for three rivals it would be above 6 %.
     generator = torch.Generator().manual_seed(0)
     changed = [
         accepted.choice != "federated"
