@@ -20,7 +20,7 @@ import polars as pl
 from ... import seeds
 from ...market import Market, MerchantTables, tier_of
 from .drawing import Drawn, Floats, draw_column, draw_label, predictor
-from .options import MatchColumn, SyntheticTablesMarket
+from .options import BinaryLabel, MatchColumn, SyntheticTablesMarket
 
 __all__ = ["SyntheticTablesMarket", "generate", "read"]
 
@@ -82,7 +82,7 @@ def _draw_merchant(
             TIME: day,
             UNIT: [f"{name}-p{person}" for person in owner],
             **{column: columns[column].values for column in options.written},
-            **{label: _known(spec.known_where, labels, label) for label, spec in options.labels.items()},
+            **_finished(options, labels).to_dict(),
         }
     )
     return _tables(options, frame), coefficients
@@ -111,12 +111,17 @@ def _effect(
     return effect
 
 
-def _known(where: str, labels: Mapping[str, pl.Series], label: str) -> pl.Series:
-    """Return a label, without a value where it is not known."""
-    known = labels[where] == 1 if where else None
-    return (
-        labels[label] if known is None else labels[label].to_frame("y").select(pl.when(known).then("y"))["y"]
-    )
+def _finished(options: SyntheticTablesMarket, drawn: Mapping[str, pl.Series]) -> pl.DataFrame:
+    """Return the labels as the table has them: 0 where one cannot be 1, no value where it is not known."""
+    frame = pl.DataFrame(drawn)
+    for label, spec in options.labels.items():  # those that it asks for stand before it
+        value = pl.col(label)
+        if isinstance(spec, BinaryLabel) and spec.only_where:
+            value = value * pl.col(spec.only_where)
+        if spec.known_where:
+            value = pl.when(pl.col(spec.known_where) == 1).then(value)
+        frame = frame.with_columns(value.alias(label))
+    return frame
 
 
 def _tables(options: SyntheticTablesMarket, frame: pl.DataFrame) -> MerchantTables:

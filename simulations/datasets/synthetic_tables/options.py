@@ -75,6 +75,8 @@ class BinaryLabel:
         effects: Column -> coefficient.
         shift: How much the log odds differ between merchants.
         known_where: A binary label: this one is known on rows where that one is 1; empty for all rows.
+        only_where: A binary label without which this one is 0: what is not clicked is not bought. `rate` and
+            effects then are those of rows where that one is 1.
     """
 
     kind: Literal["binary"]
@@ -82,6 +84,7 @@ class BinaryLabel:
     effects: Effects
     shift: Strength = 0.2
     known_where: str = ""
+    only_where: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, config=CLOSED)
@@ -156,15 +159,17 @@ class SyntheticTablesMarket:
     @model_validator(mode="after")
     def _names_exist(self) -> Self:
         categories = {name for name, c in self.columns.items() if isinstance(c, CategoryColumn)}
-        binary = {name for name, label in self.labels.items() if isinstance(label, BinaryLabel)}
+        binary: set[str] = set()
         for name, column in self.columns.items():
             if isinstance(column, MatchColumn) and not set(column.of) <= categories:
                 raise ValueError(f"columns.{name}.of: two of the categories {', '.join(sorted(categories))}")
         for name, label in self.labels.items():
             if unknown := set(label.effects) - set(self.columns):
                 raise ValueError(f"labels.{name}.effects: columns only, not {', '.join(sorted(unknown))}")
-            if label.known_where and label.known_where not in binary - {name}:
-                raise ValueError(f"labels.{name}.known_where: another binary label")
+            for key in ("known_where", "only_where"):
+                if (other := getattr(label, key, "")) and other not in binary:
+                    raise ValueError(f"labels.{name}.{key}: a binary label that stands before it")
+            binary |= {name} if isinstance(label, BinaryLabel) else set()
         if both := set(self.columns) & set(self.labels):
             raise ValueError(f"labels.{min(both)}: a name that no column has")
         if self.min_rows > self.max_rows:

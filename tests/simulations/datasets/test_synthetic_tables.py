@@ -87,6 +87,18 @@ def test_a_label_is_known_where_it_is_said_to_be() -> None:
     assert rows.filter(rows["granted"] == 0)["late"].drop_nulls().is_empty()
 
 
+def test_what_needs_another_label_is_0_without_it() -> None:
+    rows = table(
+        labels={
+            "granted": LABELS["granted"],
+            "late": LABELS["late"] | {"known_where": "", "only_where": "granted"},
+        }
+    )
+    assert rows["late"].null_count() == 0
+    assert rows.filter(rows["granted"] == 0)["late"].sum() == 0
+    assert rows.filter(rows["granted"] == 1)["late"].sum() > 0
+
+
 def test_without_effects_a_label_comes_true_at_its_rate() -> None:
     # 20,000 rows: standard error 0.0032; four of them is a false alarm in 16,000 seeds, and the seed is fixed
     assert table(median_rows=20_000)["granted"].mean() == pytest.approx(0.3, abs=0.013)
@@ -126,7 +138,7 @@ def test_relatedness_decides_how_much_coefficients_differ(relatedness: float, sp
         ),
         (
             {"labels": {"y": {"kind": "binary", "rate": 0.5, "effects": {}, "known_where": "y"}}},
-            "another binary label",
+            "a binary label that stands before it",
         ),
         ({"labels": {"home": {"kind": "binary", "rate": 0.5, "effects": {}}}}, "a name that no column has"),
         ({"min_rows": 100, "max_rows": 50}, "min_rows 100 at most max_rows 50"),
