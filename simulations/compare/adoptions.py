@@ -64,11 +64,11 @@ def _heads(adopted: Adopted, task: str, rows: Tensor) -> Tensor:
 
 
 def _prior(adopted: Adopted, task: str, rows: Tensor) -> Tensor | None:
-    """The release alone, as a merchant gets it on its first day; an item choice has no prior."""
-    if _is_choice(adopted, task):
+    """The release alone, as a merchant gets it on its first day; without content an item choice has none."""
+    dataset, model = adopted.contestants.dataset, adopted.contestants.models["federated"]
+    if _is_choice(adopted, task) and not model.head(task).uses_prior:
         return None
-    dataset = adopted.contestants.dataset
-    return logits_of(adopted.contestants.models["federated"], dataset, task, rows, own=False)
+    return logits_of(model, dataset, task, rows, own=False)
 
 
 def _fine_tuned(adopted: Adopted, task: str, rows: Tensor) -> Tensor:
