@@ -88,7 +88,7 @@ def train(message, context):
     name = min(message.content["arrays"])
     drawn = np.random.default_rng(asked["round"]).random(MEGABYTES * 2**18, np.float32)
     arrays = ArrayRecord({name: Array(drawn)})
-    report = ConfigRecord({key: asked[key] for key in ("version", "lineage", "round")})
+    report = ConfigRecord({"ledger": "", **{key: asked[key] for key in ("version", "lineage", "round")}})
     return Message(RecordDict({"arrays": arrays, "report": report}), reply_to=message)
 
 
