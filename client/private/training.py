@@ -7,6 +7,7 @@ Notation: B rows of a step, U units drawn, T tasks, K steps.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -46,6 +47,8 @@ def train_private(
         * Whatever the rows are, one shopper's part of a step is at most the plan's sensitivity
           (`tests/client/private/`, `tests/client/data/test_neighbours.py`).
         * The number of steps, the divisor, the rates and the noise are the plan's.
+        * What leaves without noise (`Plan.told`) is computed from rows that were told and from nothing else,
+          to the last bit.
 
     Args:
         model: Holds the round's shared parameters and the merchant's training heads; changed in place.
@@ -62,7 +65,7 @@ def train_private(
     names = trained_parameters(model, tasks, federation.local)
     groups = clip_groups(plan, names)
     start = take(model, names)
-    losses, machine = stepping(model, groups, tasks, federation, plan, noise)
+    parts = _parts(model, groups, tasks, federation, plan, noise)
     telemetry: Tensor | None = None
     for step in range(plan.steps):
         drawn = poisson(rows.units, plan.sampling_rate, noise)
@@ -75,13 +78,77 @@ def train_private(
             )
         pull = _pull(model, names, start, federation.local)
         batch = model.encoder.with_hidden(batch, noise.uniform_)
-        machine.step(partial(losses, model, batch, rows.tasks, tasks, weight), unit_of_row, len(drawn))
+        for part in parts:
+            part.step(model, batch, rows.tasks, weight, unit_of_row, len(drawn))
         if pull:
-            machine.release()  # it pulls at parameters that have all of their noise
+            _release(parts)  # it pulls at parameters that have all of their noise
             _subtract(model, pull, plan.learning_rate)
-    machine.release()
+    _release(parts)
     _round(model, start, groups, plan)
     return telemetry
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Those tasks of a step whose numbers are computed together.
+
+    Attributes:
+        tasks: Names.
+        losses: Of their rows.
+        machine: Takes the step.
+        told: Read only rows that follow from what was released before. How float32 rounds a row depends on
+            how many rows stand before it, so beside shoppers' rows a sum without noise would tell in its last
+            bits how many of those there are.
+    """
+
+    tasks: list[str]
+    losses: RowLosses
+    machine: Engine
+    told: bool
+
+    def step(
+        self,
+        model: MultiTaskModel,
+        batch: Batch,
+        specs: Mapping[str, schema.Task],
+        weight: Tensor,
+        unit_of_row: Tensor,
+        units: int,
+    ) -> None:
+        """Take one step on a batch of all tasks, whose rows belong to `units` units."""
+        if self.told:
+            labels = {task: batch.labels[task] for task in self.tasks}
+            kept = torch.stack([~known.isnan() for known in labels.values()]).any(0).nonzero().squeeze(1)
+            batch = replace(batch.select(kept), labels={t: known[kept] for t, known in labels.items()})
+            owners, unit_of_row = torch.unique(unit_of_row[kept], return_inverse=True)
+            weight, units = weight[kept], len(owners)
+        losses = partial(self.losses, model, batch, specs, self.tasks, weight)
+        self.machine.step(losses, unit_of_row, units)
+
+
+def _parts(
+    model: MultiTaskModel,
+    groups: tuple[Group, ...],
+    tasks: list[str],
+    federation: schema.Federation,
+    plan: Plan,
+    noise: Noise,
+) -> list[_Part]:
+    """Return the tasks with noise and those without (`Plan.told`), apart from each other."""
+    without = {group.name for group in plan.told}
+    parts = []
+    for told in (False, True):
+        mine = tuple(group for group in groups if (group.name in without) is told)
+        if mine or not (groups or told):
+            chosen = [task for task in tasks if (task in without) is told]
+            losses, machine = stepping(model, mine, chosen, federation, plan, noise)
+            parts.append(_Part(chosen, losses, machine, told))
+    return parts
+
+
+def _release(parts: Sequence[_Part]) -> None:
+    for part in parts:
+        part.machine.release()
 
 
 def stepping(

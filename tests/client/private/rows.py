@@ -69,6 +69,8 @@ class Rows:
     labels: Mapping[str, Sequence[float]]
     weights: Sequence[float] = ()
     units: int = 0
+    numeric: Tensor | None = None
+    """Of all features, shape (N, features), in the place of the prices."""
     read: list[Tensor] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -83,6 +85,8 @@ class Rows:
         self.read.append(rows)
         wanted = self.labels if tasks is None else tasks
         return Batch(
-            numeric=torch.tensor(self.prices).reshape(-1, 1)[rows],
+            numeric=(torch.tensor(self.prices).reshape(-1, 1) if self.numeric is None else self.numeric)[
+                rows
+            ],
             labels={t: torch.tensor(self.labels[t])[rows] for t in wanted},
         )

@@ -13,7 +13,7 @@ from client.private.training import clip_groups, train_private
 from shared_model.features import Batch
 from shared_model.model import MultiTaskModel, build
 from shared_model.parameters import take
-from shared_model.privacy.plan import JOINT, Plan, TelemetryPlan
+from shared_model.privacy.plan import JOINT, GroupPlan, Plan, TelemetryPlan
 from shared_model.schema import Federation
 from tests.client.private.rows import Rows, contract, group, plan
 
@@ -157,6 +157,31 @@ def test_a_task_that_the_merchant_does_not_have_is_left_out() -> None:
     assert [g.name for g in clip_groups(plan(groups=(group("late"), group("days"))), ["heads.days.x"])] == [
         "days"
     ]
+
+
+def taught_by_counts(shoppers: int) -> Tensor:
+    """Train on 2,000 rows of 50 items, told before, behind one row each of some shoppers; without noise."""
+    tasks = {"days": {"kind": "regression"}, "units": {"kind": "count"}}
+    features = {f"f{i}": {"kind": "numeric"} for i in range(30)}
+    federation = contract(tasks=tasks, features=features)
+    numbers = torch.randn(2000 + shoppers, 30, generator=torch.Generator().manual_seed(1))
+    rows = Rows(
+        tasks=federation.tasks,
+        owners=[*range(shoppers), *(shoppers + i // 40 for i in range(2000))],
+        prices=[],
+        labels={"days": [2.0] * shoppers + [NAN] * 2000, "units": [NAN] * shoppers + [3.0] * 2000},
+        numeric=torch.cat([numbers[2000:], numbers[:2000]]),
+    )
+    free = GroupPlan(name="units", clipping_norm=1.0, sensitivity=0.0, noise_multiplier=0.0)
+    found = model(federation)
+    train_private(found, rows, federation, plan(told=(free,), steps=3), noise())
+    return dict(found.named_parameters())["heads.units.prior.weight"].detach()
+
+
+def test_what_leaves_without_noise_does_not_tell_by_a_bit_how_many_shoppers_there_are() -> None:
+    alone = taught_by_counts(0)
+    assert alone.any()
+    assert [torch.equal(alone, taught_by_counts(shoppers)) for shoppers in (1, 2, 3, 5)] == [True] * 4
 
 
 def told_losses(bound: float, labels: list[float]) -> Tensor:
