@@ -1,6 +1,7 @@
 """What the agent remembers of what it was asked, in `<state>/journal.jsonl`, and how it tells its owner.
 
-Events: `started`, `trained`, `repeated`, `adopted`, `refused`. All of them stay at the merchant.
+Events: `started`, `trained`, `repeated`, `received` (a release), `adopted`, `refused`. All of them stay at
+the merchant.
 
 Guarantees (`tests/client/agent/test_record.py`):
     * Every answer that left has a line that was on the disk before it.

@@ -3,7 +3,8 @@
 How long a fit takes depends on how many rows there are, so nobody outside waits for one.
 
 Guarantees (`tests/client/agent/test_releases.py`):
-    * Whether and when a release is acknowledged depends on it and on earlier releases, never on rows.
+    * Whether and when a release is acknowledged depends on it, on earlier releases and on what the owner
+      wanted, never on rows: neither on whether an earlier fit failed nor on whether it has ended.
     * One that was acknowledged is fitted, after a restart too, unless the fit itself fails; that is noted for
       the owner.
     * Through the node's socket no release comes back that another one replaced.
@@ -11,7 +12,7 @@ Guarantees (`tests/client/agent/test_releases.py`):
 """
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 from shared_model.errors import Refused
@@ -24,7 +25,7 @@ Later = Callable[[Instruction, Callable[[], None]], None]
 """`later(instruction, work)` does the work when it is its turn."""
 
 
-_REPLACED = "this release was adopted before and replaced by another; `fedbazaar-client adopt` goes back"
+_REPLACED = "this release was there before and another replaced it; `fedbazaar-client adopt` goes back"
 
 
 class Adopting(Protocol):
@@ -47,11 +48,13 @@ class Releases:
             StateError: It is damaged.
         """
         self._merchant, self._record, self._inbox, self._later = merchant, record, inbox, later
-        self._adoptions = [line["digest"] for line in record.lines() if line["event"] == "adopted"]
+        self._order = _order(record.lines())
         self._latest: Instruction | None = None
         self._lock = threading.Lock()
         if waiting := inbox.waiting():
             self._latest = waiting[0]
+            if self._order[-1:] != [waiting[0].digest]:
+                self._received(waiting[0])  # the process before ended when it was about to
             self._fit_later(*waiting)
 
     def receive(self, instruction: Instruction, arrays: SharedArrays) -> None:
@@ -69,11 +72,24 @@ class Releases:
                 return
             self._merchant.check_release(instruction, arrays)
             self._inbox.put(instruction, arrays)
+            self._received(instruction)
             self._latest = instruction
             self._fit_later(instruction, arrays)
 
     def adopt(self, instruction: Instruction, arrays: SharedArrays) -> None:
-        """Adopt a release now (errors as in `Merchant.adopt`)."""
+        """Adopt now what the owner wants, in the place of all others (errors as in `Merchant.adopt`)."""
+        with self._lock:
+            self._received(instruction)
+            self._latest = instruction
+        self._adopt(instruction, arrays)
+
+    def _received(self, instruction: Instruction) -> None:
+        """Note that a release is the latest one, before anything is known of how it fits."""
+        facts = {"lineage": instruction.lineage, "round": instruction.round, "digest": instruction.digest}
+        self._record.note("received", **facts)
+        self._order.append(instruction.digest)
+
+    def _adopt(self, instruction: Instruction, arrays: SharedArrays) -> None:
         accepted = self._merchant.adopt(instruction, arrays)
         self._record.note(
             "adopted",
@@ -82,9 +98,6 @@ class Releases:
             digest=instruction.digest,
             tasks=evidence(accepted),
         )
-        with self._lock:
-            self._adoptions.append(instruction.digest)
-            self._latest = instruction
 
     def _fit_later(self, instruction: Instruction, arrays: SharedArrays) -> None:
         self._later(instruction, lambda: self._fit(instruction, arrays))
@@ -92,7 +105,7 @@ class Releases:
     def _fit(self, instruction: Instruction, arrays: SharedArrays) -> None:
         """Adopt what was acknowledged; where the disk is full it is kept, and the next start tries again."""
         try:
-            self.adopt(instruction, arrays)
+            self._adopt(instruction, arrays)
         except Exception as error:
             self._record.refuse("adopt", error, instruction)
             if isinstance(error, OSError):
@@ -100,7 +113,14 @@ class Releases:
         self._inbox.forget(instruction)
 
     def _was_replaced(self, digest: str) -> bool:
-        """Whether it was adopted once and something else came after it."""
-        latest = [self._latest.digest] if self._latest is not None else []
-        known = [*self._adoptions, *latest]
-        return digest in known[:-1] and digest != known[-1]
+        """Whether it was the latest one before and something else came after it."""
+        return digest in self._order and digest != self._order[-1]
+
+
+def _order(lines: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return the digests of releases in the order in which they came; older journals tell adoptions alone."""
+    order: list[str] = []
+    for line in lines:
+        if line["event"] == "received" or (line["event"] == "adopted" and line["digest"] not in order):
+            order.append(line["digest"])
+    return order

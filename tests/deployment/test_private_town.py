@@ -86,7 +86,7 @@ def test_one_with_a_cap_stops_by_itself_and_the_round_goes_on_without_it(town: T
 def test_one_that_receives_is_never_asked_spends_nothing_and_adopts_the_release(town: Town) -> None:
     assert all(RECEIVES not in event["asked"] for event in town.events("round_opened"))
     receiver = town.shop(RECEIVES)
-    assert [event["event"] for event in receiver.events] == ["started", "adopted"]
+    assert [event["event"] for event in receiver.events] == ["started", "received", "adopted"]
     assert not receiver.ledger.exists()
 
 

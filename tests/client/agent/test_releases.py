@@ -109,7 +109,7 @@ def test_a_round_that_is_asked_during_a_fit_is_not_refused_but_waits(tmp_path: P
         assert not answer.done()
         merchant.go_on.set()
         assert answer.result(10)
-    assert events(agent) == ["adopted", "trained"]
+    assert events(agent) == ["received", "adopted", "trained"]
 
 
 def test_what_is_no_release_of_the_contract_is_refused_before_it_is_acknowledged(tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_an_acknowledged_release_survives_the_end_of_the_process(tmp_path: Path)
     with working(tmp_path, merchant) as agent:
         pass
     assert merchant.fitted == ["spring"]
-    assert events(agent) == ["adopted"]
+    assert events(agent) == ["received", "adopted"]
     assert inbox(tmp_path).waiting() is None
 
 
@@ -139,13 +139,13 @@ def test_a_release_that_found_no_room_is_tried_again_at_the_next_start(tmp_path:
     with working(tmp_path, merchant):
         pass
     assert merchant.fitted == ["spring"]
-    assert events(agent) == ["refused", "adopted"]
+    assert events(agent) == ["received", "refused", "adopted"]
 
 
 def test_a_fit_that_fails_is_told_to_the_owner_alone_and_not_tried_again(tmp_path: Path) -> None:
     with working(tmp_path, quick(fails_with=RuntimeError("shopper 4711"))) as agent:
         offer(agent)
-    assert events(agent) == ["refused"]
+    assert events(agent) == ["received", "refused"]
     assert inbox(tmp_path).waiting() is None
 
 
@@ -202,6 +202,42 @@ def test_one_that_is_replaced_by_a_release_not_fitted_yet_does_not_come_back(tmp
         with pytest.raises(Refused) as refused:
             offer(agent, "spring")
     assert refused.value.code == Refusal.ROUND
+
+
+def refused_again(folder: Path, merchant: Fitting) -> Refusal:
+    """Offer two releases and the first of them again, and return the refusal of that."""
+    with working(folder, merchant) as agent:
+        for digest in ("spring", "summer"):
+            offer(agent, digest)
+        with pytest.raises(Refused) as refused:
+            offer(agent, "spring")
+    return refused.value.code
+
+
+def test_no_answer_tells_whether_an_earlier_release_was_fitted_or_failed(tmp_path: Path) -> None:
+    failing = quick(fails_with=RuntimeError("shopper 4711"))
+    assert refused_again(tmp_path / "fitted", quick()) == Refusal.ROUND
+    assert refused_again(tmp_path / "failed", failing) == Refusal.ROUND
+    assert refused_again(tmp_path / "at work", Fitting()) == Refusal.ROUND
+
+
+def test_one_whose_fit_failed_before_a_restart_does_not_come_back_either(tmp_path: Path) -> None:
+    with working(tmp_path, quick(fails_with=RuntimeError("shopper 4711"))) as agent:
+        for digest in ("spring", "summer"):
+            offer(agent, digest)
+    with working(tmp_path, quick()) as restarted, pytest.raises(Refused):
+        offer(restarted, "spring")
+
+
+def test_the_end_of_an_older_fit_does_not_put_it_in_the_place_of_a_newer_release(tmp_path: Path) -> None:
+    merchant = Fitting()
+    with working(tmp_path, merchant) as agent:
+        for digest in ("spring", "summer"):
+            offer(agent, digest)
+        merchant.go_on.set()
+        agent.train(ROUND, ARRAYS).result(10)  # waits for both fits
+        offer(agent, "summer")
+    assert merchant.fitted == ["spring", "summer"]
 
 
 def test_the_owner_may_go_back_to_an_older_release(tmp_path: Path) -> None:
