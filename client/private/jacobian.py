@@ -17,7 +17,7 @@ from shared_model.layers import recording
 from .clipping import Group
 from .noise import Noise
 from .ownership import trained
-from .records import check_losses, finite_units, group_norms, uses_of, weighted_sums
+from .records import check_alone, check_losses, finite_units, group_norms, uses_of, weighted_sums
 from .rules import Rows, Sums, joint
 from .units import Units
 
@@ -33,6 +33,7 @@ def private_jacobian(
     clipping_norm: float,
     noise_std: float,
     noise: Noise,
+    check: bool = True,
 ) -> Tensor:
     """Return the sums over units of their clipped task gradients, with noise, shape (T, P).
 
@@ -51,9 +52,10 @@ def private_jacobian(
         clipping_norm: C, of a unit's gradients of all tasks together.
         noise_std: On every entry.
         noise: Source of the noise.
+        check: Also differentiate the first row's losses alone (`records.check_alone`).
 
     Raises:
-        PrivacyError: As in `engine`, and where the losses have another shape.
+        PrivacyError: As in `engine`; the losses have another shape, or one of them depends on another row.
     """
     group = Group(
         name="jacobian", parameters=tuple(parameters), clipping_norm=clipping_norm, noise_std=noise_std
@@ -65,6 +67,9 @@ def private_jacobian(
         with torch.enable_grad(), recording() as tape:
             values = losses()
         check_losses(values, (tasks, owners.rows))
+        if check:
+            for value in values:
+                check_alone(value[0], tape, owners.rows)
         uses = [uses_of(value.sum(), tape, owners.rows, retain=True) for value in values]
         norm = joint(group_norms(used, owners, group_of)[group] for used in uses)
         finite = torch.stack([finite_units(value, owners) for value in values]).all(0)

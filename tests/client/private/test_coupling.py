@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from client.private.bookkeeping import Bookkeeping
+from client.private.jacobian import private_jacobian
 from client.private.noise import SecureNoise
 from shared_model.errors import PrivacyError
 from shared_model.features import Batch
@@ -57,6 +58,19 @@ def test_a_coupled_table_is_refused() -> None:
     with pytest.raises(PrivacyError, match="what a Store returns for other rows"):
         stepped("bookkeeping", model, lambda m, i: m.t(i).cumsum(0).flip(0).sum(1), torch.arange(3),
                 (torch.arange(3), 3), one_group(model))  # fmt: skip
+
+
+def test_a_coupled_loss_of_a_later_task_is_refused_in_a_jacobian() -> None:
+    model = Net({"a": linear(3, 1)})
+
+    def losses() -> torch.Tensor:
+        told = model.a(X[:, 0]).squeeze(1)
+        return torch.stack([told.square(), (told - told.mean()).square()])
+
+    with pytest.raises(PrivacyError, match="depends on what a Linear returns for other rows"):
+        private_jacobian(
+            model, ["a.weight"], losses, 2, *OWNERS, clipping_norm=1.0, noise_std=1.0, noise=SecureNoise()
+        )
 
 
 @pytest.mark.parametrize("architecture", EVERY_ARCHITECTURE)
