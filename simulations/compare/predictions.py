@@ -35,6 +35,10 @@ Predictions = dict[Place, Floats]
 """Logits of every labelled row, shape (B,) or (B, O); of an item choice the rank of the chosen item, (B,)."""
 
 
+Found = dict[str, Predictions]
+"""Predictions by what was served: the adoption of a federated training, otherwise `heads`."""
+
+
 class Truth(NamedTuple):
     """Labels and owners of the rows that are predicted.
 

@@ -1,0 +1,36 @@
+"""What predicts without any training of networks: the best constant, linear models, and the two rankings."""
+
+from torch import Tensor
+
+from client import floors
+from client.data.dataset import Dataset
+from client.evaluation import labels_of
+from shared_model import schema
+
+from .. import scores
+from . import linear, predictions
+from .bench import Bench, places, tasks_of
+from .predictions import Found
+
+
+def predicted(bench: Bench) -> Found:
+    """Return the predictions of `constant`, `linear`, `popularity` and `bought before`."""
+    found: Found = {"constant": {}, "linear": linear.predicted(bench.contract, bench.datasets, places)}
+    for floor in ("popularity", "bought before"):
+        found[floor] = {}
+    for name, dataset in bench.datasets.items():
+        for task in tasks_of(bench, name):
+            for place, rows in places(dataset, name, task):
+                for method, logits in _rules(dataset, task, rows).items():
+                    found[method][place] = predictions.predicted(dataset, place, logits)
+    return found
+
+
+def _rules(dataset: Dataset, task: str, rows: Tensor) -> dict[str, Tensor]:
+    """Logits of what predicts without any model."""
+    spec = dataset.tasks[task]
+    if isinstance(spec, schema.Retrieval):
+        popular = floors.popularity(dataset, task).expand(len(rows), -1)
+        return {"popularity": popular, "bought before": floors.bought_before(dataset, task, rows)}
+    labels = labels_of(dataset, task, dataset.rows("train", task=task))
+    return {"constant": scores.constant_logits(spec, labels).expand(len(rows), -1)}
