@@ -10,7 +10,6 @@ Which items there are is public: the merchant's assortment, from its items table
 Notation: I items, W weeks; week w is the seven days that end w weeks before validation begins, a public date.
 """
 
-import hashlib
 import json
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,11 +20,11 @@ import polars as pl
 import torch
 from numpy.typing import NDArray
 
-from shared_model.errors import StateError
-from shared_model.files import read_tensors, write_tensors
+from shared_model.files import write_tensors
 from shared_model.privacy.plan import CountsPlan
 from shared_model.protocol import Instruction
 
+from . import once
 from .normals import Normals
 
 VERSION = "1"
@@ -39,7 +38,6 @@ MOST_ITEMS = 150
 """So many items are listed at a date, of those sold in `LISTED_WEEKS` before, as in `rows/item_window.py`."""
 _DETECTED = 2.0
 """Standard deviations of its noise that an item's sales must exceed to be listed."""
-_GRID = 2.0**-12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,14 +124,10 @@ def noised_counts(exact: Counts, plan: CountsPlan, noise: Normals) -> Counts:
 
     Raises:
         ValueError: There is noise already.
-
-    Source: Dwork and Roth (2014), appendix A, for the mechanism.
     """
     if exact.noise_std:
         raise ValueError(f"Expected exact sums, got sums with noise of {exact.noise_std}.")
-    drawn = noise.normal_(torch.empty(exact.sold.shape, dtype=torch.float64)).numpy()
-    grid = plan.noise_std * _GRID
-    told = np.round((exact.sold + plan.noise_std * drawn) / grid) * grid
+    told = once.with_noise(exact.sold, plan.noise_std, noise)
     return Counts(items=exact.items, sold=told, noise_std=plan.noise_std)
 
 
@@ -148,9 +142,8 @@ def _week(until: datetime) -> pl.Expr:
 
 
 def counts_file(state: Path, instruction: Instruction) -> Path:
-    """Return where the noised counts of one training lie; lineages come from elsewhere, so hashed."""
-    training = hashlib.sha256(f"{instruction.fingerprint}/{instruction.lineage}".encode()).hexdigest()
-    return state / "counts" / f"{training[:32]}.safetensors"
+    """Return where the noised counts of one training lie."""
+    return once.file_of(state, "counts", instruction)
 
 
 def save_counts(path: Path, counts: Counts, *, durable: bool = True) -> None:
@@ -173,12 +166,10 @@ def load_counts(path: Path) -> Counts | None:
     Raises:
         StateError: The file is damaged or of another version.
     """
-    try:
-        tensors, metadata = read_tensors(path)
-    except FileNotFoundError:
+    found = once.stored(path, VERSION)
+    if found is None:
         return None
-    if metadata.get("version") != VERSION:
-        raise StateError(f"{path} has version {metadata.get('version')!r}, this is {VERSION}. Keep it.")
+    tensors, metadata = found
     return Counts(
         items=tuple(json.loads(metadata["items"])),
         sold=tensors["sold"].numpy(),

@@ -6,7 +6,6 @@ merchant that starts again reads the same numbers and pays nothing.
 Notation: T blocks, B moments.
 """
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,19 +15,17 @@ import torch
 from numpy.typing import NDArray
 
 from client.config import MerchantConfig
-from shared_model.errors import StateError
-from shared_model.files import read_tensors, write_tensors
+from shared_model.files import write_tensors
 from shared_model.protocol import Instruction
 from shared_model.schema import Federation
 
+from . import once
 from .blocks import SENSITIVITY, SERIES, block_of
 from .normals import Normals
 from .private_build import read_block_sums
 from .rows.trailing import DELIVERY_STRENGTH, REVIEW_STRENGTH, USUAL_BAD_SHARE, USUAL_LOG_DAYS
 
 VERSION = "1"
-_GRID = 2.0**-12
-"""Noised sums are rounded to this share of the noise, so that their last bits tell nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,16 +93,12 @@ def noised(exact: Statistics, noise_multiplier: float, noise: Normals) -> Statis
 
     Raises:
         ValueError: The multiplier is not above 0, or there is noise already.
-
-    Source: Dwork and Roth (2014), appendix A, for the mechanism.
     """
     if noise_multiplier <= 0 or exact.noise_std:
         raise ValueError(f"Expected exact sums and noise, got {noise_multiplier=} and {exact.noise_std=}.")
     std = noise_multiplier * SENSITIVITY
-    sums = torch.from_numpy(np.stack([getattr(exact, name) for name in SERIES]))
-    told = sums + std * noise.normal_(torch.empty(sums.shape, dtype=torch.float64))
-    grid = std * _GRID
-    orders, deliveries, reviews = (torch.round(told / grid) * grid).numpy()
+    sums = np.stack([getattr(exact, name) for name in SERIES])
+    orders, deliveries, reviews = once.with_noise(sums, std, noise)
     return Statistics(orders=orders, deliveries=deliveries, reviews=reviews, noise_std=std)
 
 
@@ -124,9 +117,8 @@ def _window(
 
 
 def statistics_file(state: Path, instruction: Instruction) -> Path:
-    """Return where the noised statistics of one training lie; lineages come from elsewhere, so hashed."""
-    training = hashlib.sha256(f"{instruction.fingerprint}/{instruction.lineage}".encode()).hexdigest()
-    return state / "statistics" / f"{training[:32]}.safetensors"
+    """Return where the noised statistics of one training lie."""
+    return once.file_of(state, "statistics", instruction)
 
 
 def save_statistics(path: Path, statistics: Statistics, *, durable: bool = True) -> None:
@@ -146,12 +138,10 @@ def load_statistics(path: Path) -> Statistics | None:
     Raises:
         StateError: The file is damaged or of another version.
     """
-    try:
-        tensors, metadata = read_tensors(path)
-    except FileNotFoundError:
+    found = once.stored(path, VERSION)
+    if found is None:
         return None
-    if metadata.get("version") != VERSION:
-        raise StateError(f"{path} has version {metadata.get('version')!r}, this is {VERSION}. Keep it.")
+    tensors, metadata = found
     orders, deliveries, reviews = (tensors[name].numpy() for name in SERIES)
     std = float(metadata["noise_std"])
     return Statistics(orders=orders, deliveries=deliveries, reviews=reviews, noise_std=std)
