@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -22,7 +21,7 @@ from server.reporting.style import (
     panels,
     svg,
 )
-from server.reporting.template import CSS
+from server.reporting.template import CSS, environment
 from server.reporting.wording import NOTHING, number, says, signed, spoken
 from shared_model import files
 from shared_model.privacy.words import meaning
@@ -126,14 +125,13 @@ def _cells(point: Point) -> tuple[str, ...]:
 
 def write_page(found: Frontier, path: Path) -> None:
     """Replace the file at `path` by one self-contained page; it loads nothing and runs nothing."""
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    environment.filters["spoken"] = spoken
+    template = environment(spoken=spoken).from_string(_PAGE)
     tasks: dict[str, list[tuple[Point, tuple[str, ...], str]]] = {}
     for point in ordered(found.points):
         verdict = says(point.low_percent, point.high_percent)
         tasks.setdefault(point.task, []).append((point, _cells(point), verdict.replace(" ", "-")))
     least = min((p.epsilon for p in found.points if p.epsilon is not None), default=1.0)
-    page = environment.from_string(_PAGE).render(
+    page = template.render(
         found=found,
         figure=Markup(svg(draw(found.points), "frontier")),
         tasks=tasks,

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -11,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from server.reporting.style import BLUE, GREEN, GREY, ORANGE, PURPLE, drawing, heading, panels, svg
-from server.reporting.template import CSS
+from server.reporting.template import CSS, environment
 from server.reporting.wording import NOTHING, number, says, signed, spoken
 from shared_model import files
 
@@ -136,14 +135,13 @@ def _row(point: Point) -> tuple[str, ...]:
 
 def write_page(found: Transfer, path: Path) -> None:
     """Replace the file at `path` by one self-contained page; it loads nothing and runs nothing."""
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    environment.filters["spoken"] = spoken
+    template = environment(spoken=spoken).from_string(_PAGE)
     groups: dict[tuple[str, str, int], list[tuple[tuple[str, ...], str]]] = {}
     for point in found.points:
         verdict = says(point.low_percent, point.high_percent) if point.method != ALONE else "cannot tell"
         key = (point.task, point.group, point.merchants)
         groups.setdefault(key, []).append((_row(point), verdict.replace(" ", "-")))
-    page = environment.from_string(_PAGE).render(
+    page = template.render(
         found=found,
         figure=Markup(svg(draw(found), "transfer")),
         question=_question(),

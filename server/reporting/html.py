@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
@@ -13,7 +13,7 @@ from shared_model import files
 from . import merchant_plots, plots, wording
 from .results import Cell, Merchant, Result, Summary
 from .style import svg
-from .template import PAGE
+from .template import PAGE, environment
 
 
 def write_report(result: Result, path: Path) -> None:
@@ -49,21 +49,19 @@ def page(result: Result) -> str:
 
 
 def _environment() -> Environment:
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    environment.filters |= {
-        "number": wording.number,
-        "moment": lambda iso: f"{datetime.fromisoformat(iso):%Y-%m-%d %H:%M %Z}",
-        "short": lambda value: wording.NOTHING if value is None else wording.signed(f"{value:.4g}"),
-        "percent": wording.percent,
-        "spoken": wording.spoken,
-        "axis": wording.axis,
-        "interval": lambda line: wording.interval(line.low, line.high, line.alone),
-        "gain": lambda cell: wording.percent(wording.relative(cell.gain, cell.alone)),
-        "verdict_of": lambda line: wording.says(line.low, line.high),
-        "mark": wording.MARKS.__getitem__,
-        "dashed": lambda verdict: verdict.replace(" ", "-"),
-    }
-    return environment
+    return environment(
+        number=wording.number,
+        moment=lambda iso: f"{datetime.fromisoformat(iso):%Y-%m-%d %H:%M %Z}",
+        short=lambda value: wording.NOTHING if value is None else wording.signed(f"{value:.4g}"),
+        percent=wording.percent,
+        spoken=wording.spoken,
+        axis=wording.axis,
+        interval=lambda line: wording.interval(line.low, line.high, line.alone),
+        gain=lambda cell: wording.percent(wording.relative(cell.gain, cell.alone)),
+        verdict_of=lambda line: wording.says(line.low, line.high),
+        mark=wording.MARKS.__getitem__,
+        dashed=lambda verdict: verdict.replace(" ", "-"),
+    )
 
 
 def _cells_by_task(result: Result) -> dict[str, list[tuple[Merchant, Cell]]]:

@@ -3,6 +3,19 @@
 Every value is escaped unless it is marked as safe, which only our own SVG is. No scripts, no network.
 """
 
+from collections.abc import Callable
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+
+
+def environment(**filters: Callable[..., Any]) -> Environment:
+    """Return where templates of pages are filled in: values are escaped, and a missing one is an error."""
+    found = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    found.filters |= filters
+    return found
+
+
 CSS = """
 :root { color-scheme: light dark; --paper: #fdfdfd; --ink: #1b1f24; --soft: #59616b; --rule: #d0d4da;
   --card: #f3f5f7; --gains: #00598c; --loses: #a84600; --warn: #fff4d6; --warn-ink: #4d3800; --safe: #e2f3ec;

@@ -6,11 +6,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 
 from server.reporting.style import svg
+from server.reporting.template import environment
 from shared_model import files
 from shared_model.privacy.words import meaning
 
@@ -38,7 +38,7 @@ def page(report: Report, *, key: str, made: datetime) -> str:
         (`tests/simulations/audit/test_page.py`).
     """
     return (
-        _environment()
+        environment(number=number, bounds=_bounds, shown=shown, code=_code)
         .from_string(PAGE)
         .render(
             report=report,
@@ -73,12 +73,6 @@ def against(report: Report) -> list[tuple[str, str, str]]:
         for section in report.sections
         for finding in refuted(section.findings)
     ]
-
-
-def _environment() -> Environment:
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    environment.filters |= {"number": number, "bounds": _bounds, "shown": shown, "code": _code}
-    return environment
 
 
 def _code(text: str) -> Markup:

@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 from rich.table import Table
 
 from server.reporting.style import svg
+from server.reporting.template import environment
 from shared_model.privacy.words import meaning
 
 from .outcome import Outcome
@@ -80,11 +80,10 @@ hold those against evidence.</li>
 
 def page(outcomes: Sequence[Outcome], *, epsilon: float, command: str) -> str:
     """Return the page; it loads nothing and runs nothing, and the same outcomes give the same page."""
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    environment.filters |= {"percent": percent, "meaning": _MEANINGS.__getitem__}
     label = Markup('<svg role="img" aria-label="{}" ').format(_GUIDE)
     drawn = svg(bars(outcomes), "attacks").replace("<svg ", label, 1)
-    return environment.from_string(_PAGE).render(
+    filled = environment(percent=percent, meaning=_MEANINGS.__getitem__)
+    return filled.from_string(_PAGE).render(
         outcomes=outcomes, meaning=meaning(epsilon, DELTA), command=command, guide=_GUIDE, drawn=Markup(drawn)
     )
 
