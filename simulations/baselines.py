@@ -58,30 +58,42 @@ def trained_parameters(model: MultiTaskModel) -> list[str]:
 
 
 def linear(contract: schema.Federation, datasets: Mapping[str, Dataset]) -> Scores:
-    """Return the scores of linear models, each merchant's own, shrunk to public constants.
+    """Return the scores of linear models, each merchant's own (`linear_models`)."""
+    models = linear_models(contract, datasets)
+    return merged(
+        [
+            scores_of(models[name], name, dataset, split, tasks=learnable(dataset, contract))
+            for name, dataset in datasets.items()
+            for split in _SPLITS
+        ]
+    )
+
+
+def linear_models(contract: schema.Federation, datasets: Mapping[str, Dataset]) -> dict[str, MultiTaskModel]:
+    """Return every merchant's own linear model, shrunk to public constants.
 
     One strength per task serves all merchants; the one with the best pooled validation score is taken, which
     no merchant alone could know. That favours this baseline. Without validation rows the strength is the
     client's own.
     """
-    tried: dict[float, Scores] = {}
-    for penalty in PENALTIES:
-        parts = []
-        for name, dataset in datasets.items():
-            tasks = learnable(dataset, contract)
-            model = untrained_linear_model(contract, dataset)
-            for task in tasks:
-                serving_heads.put(model, task, serving_heads.fit(model, dataset, task, penalty=penalty))
-            parts += [scores_of(model, name, dataset, split, tasks=tasks) for split in _SPLITS]
-        tried[penalty] = merged(parts)
-    best = {task: _best_penalty(tried, task) for task in contract.tasks}
-    return {key: values for p in PENALTIES for key, values in tried[p].items() if best[key.task] == p}
+    models = {name: untrained_linear_model(contract, dataset) for name, dataset in datasets.items()}
+    for task in contract.tasks:
+        holders = {name: d for name, d in datasets.items() if task in learnable(d, contract)}
+        judged = {penalty: _fit_linear(models, holders, task, penalty) for penalty in PENALTIES}
+        known = {penalty: score for penalty, score in judged.items() if not math.isnan(score)}
+        _fit_linear(models, holders, task, min(known, key=known.__getitem__) if known else PENALTY)
+    return models
 
 
-def _best_penalty(tried: Mapping[float, Scores], task: str) -> float:
-    judged = {penalty: pooled_score(scores, task, "validation") for penalty, scores in tried.items()}
-    known = {penalty: score for penalty, score in judged.items() if not math.isnan(score)}
-    return min(known, key=known.__getitem__) if known else PENALTY
+def _fit_linear(
+    models: Mapping[str, MultiTaskModel], holders: Mapping[str, Dataset], task: str, penalty: float
+) -> float:
+    """Fit one task at one strength; return the pooled validation score, NaN without validation rows."""
+    for name, dataset in holders.items():
+        head = serving_heads.fit(models[name], dataset, task, penalty=penalty)
+        serving_heads.put(models[name], task, head)
+    found = [scores_of(models[name], name, d, "validation", tasks=[task]) for name, d in holders.items()]
+    return pooled_score(merged(found), task, "validation")
 
 
 def single_task(

@@ -4,33 +4,35 @@ from torch import Tensor
 
 from client import floors
 from client.data.dataset import Dataset
-from client.evaluation import labels_of
+from client.evaluation import labels_of, logits_of
 from shared_model import schema
+from shared_model.model import MultiTaskModel
 
 from .. import scores
-from . import linear, predictions
+from ..baselines import linear_models
+from . import predictions
 from .bench import Bench, places, tasks_of
 from .predictions import Found
 
 
 def predicted(bench: Bench) -> Found:
     """Return the predictions of `constant`, `linear`, `popularity` and `bought before`."""
-    found: Found = {"constant": {}, "linear": linear.predicted(bench.contract, bench.datasets, places)}
-    for floor in ("popularity", "bought before"):
-        found[floor] = {}
+    found: Found = {"constant": {}, "linear": {}, "popularity": {}, "bought before": {}}
+    models = linear_models(bench.contract, bench.datasets)
     for name, dataset in bench.datasets.items():
         for task in tasks_of(bench, name):
             for place, rows in places(dataset, name, task):
-                for method, logits in _rules(dataset, task, rows).items():
+                for method, logits in _logits(models[name], dataset, task, rows).items():
                     found[method][place] = predictions.predicted(dataset, place, logits)
     return found
 
 
-def _rules(dataset: Dataset, task: str, rows: Tensor) -> dict[str, Tensor]:
-    """Logits of what predicts without any model."""
+def _logits(linear: MultiTaskModel, dataset: Dataset, task: str, rows: Tensor) -> dict[str, Tensor]:
+    """Logits of every method that answers a task."""
     spec = dataset.tasks[task]
     if isinstance(spec, schema.Retrieval):
         popular = floors.popularity(dataset, task).expand(len(rows), -1)
         return {"popularity": popular, "bought before": floors.bought_before(dataset, task, rows)}
     labels = labels_of(dataset, task, dataset.rows("train", task=task))
-    return {"constant": scores.constant_logits(spec, labels).expand(len(rows), -1)}
+    constant = scores.constant_logits(spec, labels).expand(len(rows), -1)
+    return {"constant": constant, "linear": logits_of(linear, dataset, task, rows)}
