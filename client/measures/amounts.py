@@ -37,6 +37,20 @@ def normalised(predicted: Tensor, truth: Tensor) -> dict[str, float]:
     }
 
 
-def halves(predicted: Tensor, truth: Tensor, median: float) -> dict[str, float]:
-    """Return accuracy, precision, recall and F1 of "more than `median`", a number known before; (B,) both."""
-    return {f"{name} (above median)": v for name, v in decisions(predicted > median, truth > median).items()}
+def halves(predicted: Tensor, truth: Tensor, median: float, share: float) -> dict[str, float]:
+    """Return accuracy, precision, recall and F1 of "more than `median`"; shape (B,) both.
+
+    The rows with the largest predictions are called high, so many that their share is `share`. The median
+    itself would be a poor place to decide: where it is the lowest label, a mean above it is nearly always
+    predicted. Of equal predictions across the border none is called high, so a constant calls no row high.
+
+    Args:
+        predicted: Any increasing function of what is predicted.
+        truth: Labels.
+        median: Of labels known before.
+        share: Of those labels that are above it, which is at most one half.
+    """
+    called = round(share * len(predicted))
+    border = predicted.sort(descending=True).values[called]
+    decided = decisions(predicted > border, truth > median)
+    return {f"{name} (above median)": value for name, value in decided.items()}

@@ -3,16 +3,37 @@
 Notation: B rows.
 """
 
-from collections.abc import Callable
+from typing import NamedTuple
 
+import numpy as np
 import torch
 
 from client.evaluation import further, score
 from client.measures import amounts, ranking
 from shared_model import schema
-from shared_model.heads import measure_of, predicted
+from shared_model.heads import measure_of
 
 from .predictions import Floats
+
+_NUMBERS = ("regression", "count")
+
+
+class Middle(NamedTuple):
+    """Where a merchant's training labels have their middle, in their units.
+
+    Attributes:
+        median: Half of them are at most this.
+        share: Of them that are above it.
+    """
+
+    median: float
+    share: float
+
+
+def middle(known: Floats) -> Middle:
+    """Return the middle of labels, shape (B,), at least one."""
+    median = float(np.median(known))
+    return Middle(median, float((known > median).mean()))
 
 
 def first_measure(spec: schema.Task, found: Floats, labels: Floats) -> float:
@@ -23,21 +44,24 @@ def first_measure(spec: schema.Task, found: Floats, labels: Floats) -> float:
     return score(spec, measure_of(spec).row_score(spec, logits, truth))
 
 
-def measures(spec: schema.Task, found: Floats, labels: Floats, median: float) -> dict[str, float]:
+def measures(spec: schema.Task, found: Floats, labels: Floats, known: Middle | None) -> dict[str, float]:
     """Return all measures of kept predictions.
 
     Args:
         spec: The task.
         found: Kept predictions, shape (B,) or (B, O).
         labels: Shape (B,) or (B, O).
-        median: Of the merchant's training labels, in the units of labels; read for numbers only.
+        known: Of the merchant's training labels, where they are numbers and it has any; without it, whether
+            high was told from low is not measured.
     """
     first = {measure_of(spec).name: first_measure(spec, found, labels)}
     if isinstance(spec, schema.Retrieval):
         return first | _ranking(found)
     logits, truth = _tensors(spec, found, labels)
-    more = further(spec, logits, truth)
-    return first | more | _HALVES.get(spec.kind, _none)(spec, logits, truth, median)
+    more = first | further(spec, logits, truth)
+    if known is None or spec.kind not in _NUMBERS:
+        return more
+    return more | amounts.halves(logits.squeeze(-1), truth, *known)
 
 
 def _ranking(ranks: Floats) -> dict[str, float]:
@@ -50,23 +74,3 @@ def _ranking(ranks: Floats) -> dict[str, float]:
 def _tensors(spec: schema.Task, found: Floats, labels: Floats) -> tuple[torch.Tensor, torch.Tensor]:
     logits, truth = torch.from_numpy(found), torch.from_numpy(labels)
     return (logits.unsqueeze(-1) if logits.dim() == 1 else logits), truth
-
-
-def _regression(
-    spec: schema.Task, logits: torch.Tensor, truth: torch.Tensor, median: float
-) -> dict[str, float]:
-    return amounts.halves(logits.squeeze(-1), truth, median)
-
-
-def _count(spec: schema.Task, logits: torch.Tensor, truth: torch.Tensor, median: float) -> dict[str, float]:
-    return amounts.halves(predicted(spec, logits).squeeze(-1), truth, median)
-
-
-def _none(spec: schema.Task, logits: torch.Tensor, truth: torch.Tensor, median: float) -> dict[str, float]:
-    return {}
-
-
-_HALVES: dict[str, Callable[[schema.Task, torch.Tensor, torch.Tensor, float], dict[str, float]]] = {
-    "regression": _regression,
-    "count": _count,
-}

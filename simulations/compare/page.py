@@ -76,8 +76,10 @@ def _claims(plan: Plan, found: Results) -> Iterator[str]:
             rows += _claim(claim, found, dataset, task)
     yield (
         "## What was claimed for such methods, and what is there\n\n"
-        f"Gains are over {found.reference}, in points out of 100, with a 95 % interval over merchants.\n\n"
-        + _markdown(rows)
+        f"Gains are over {found.reference}, in points out of 100, with a 95 % interval over merchants. "
+        "`above median`: whether a number is above the median of the merchant's training rows. As many test "
+        "rows are called high, those with the largest predictions, as the share of training rows above it "
+        "says; equal predictions at that border are not, so a constant calls none high.\n\n" + _markdown(rows)
     )
 
 

@@ -21,7 +21,7 @@ from ..summary import ALL
 from . import choosing, predictions, running
 from .choosing import RuleLine
 from .jobs import BASELINES
-from .measuring import measures
+from .measuring import Middle, measures, middle
 from .plan import DataSet, Plan, Training
 from .predictions import Place, Predictions
 from .running import Asked
@@ -218,16 +218,16 @@ def judge(
         for place, kept in found.items():
             if place.split != "test":
                 continue
-            median = _median(labels, place)
+            known = _known_labels(labels, place)
             cell = into.setdefault((place.merchant, place.task), {})
-            for measure, value in measures(tasks[place.task], kept, labels[place], median).items():
+            for measure, value in measures(tasks[place.task], kept, labels[place], known).items():
                 cell.setdefault(measure, []).append(value)
 
 
-def _median(labels: Predictions, place: Place) -> float:
+def _known_labels(labels: Predictions, place: Place) -> Middle | None:
     """Of the merchant's own training labels: known before any test row."""
     known = labels.get(Place("train", place.merchant, place.task))
-    return float("nan") if known is None or known.ndim > 1 else float(np.median(known))
+    return None if known is None or known.ndim > 1 or not len(known) else middle(known)
 
 
 def _measures_in(judged: Judged, task: str) -> list[str]:

@@ -50,7 +50,32 @@ def test_errors_are_means_in_natural_units() -> None:
     assert amounts.errors(torch.tensor([1.0, 3.0]), torch.tensor([0.0, 0.0])) == {"MAE": 2.0, "MSE": 5.0}
 
 
-def test_more_than_a_known_median_is_a_decision() -> None:
-    found = amounts.halves(torch.tensor([3.0, 1.0]), torch.tensor([3.0, 3.0]), 2.0)
-    assert found["recall (above median)"] == 0.5
-    assert found["precision (above median)"] == 1.0
+def test_as_many_rows_are_called_high_as_the_share_known_before_says() -> None:
+    predicted, truth = torch.tensor([9.0, 7.0, 8.0, 6.0, 5.0]), torch.tensor([3.0, 3.0, 1.0, 1.0, 3.0])
+    found = amounts.halves(predicted, truth, 2.0, 0.4)  # 9 and 8 are called high; 9, 7 and 5 are
+    assert found == {
+        "accuracy (above median)": pytest.approx(2 / 5),
+        "precision (above median)": pytest.approx(1 / 2),
+        "recall (above median)": pytest.approx(1 / 3),
+        "F1 (above median)": pytest.approx(2 / 5),
+    }
+
+
+def test_where_the_median_is_the_lowest_label_a_mean_above_it_is_not_called_high() -> None:
+    found = amounts.halves(torch.tensor([1.1, 1.2, 1.3, 3.0]), torch.tensor([1.0, 1.0, 1.0, 5.0]), 1.0, 0.25)
+    assert found["accuracy (above median)"] == 1.0
+
+
+def test_a_constant_calls_no_row_high() -> None:
+    found = amounts.halves(torch.full((4,), 3.0), torch.tensor([1.0, 1.0, 3.0, 3.0]), 2.0, 0.5)
+    assert (found["accuracy (above median)"], found["recall (above median)"]) == (0.5, 0.0)
+
+
+def test_equal_predictions_at_the_border_are_not_called_high() -> None:
+    found = amounts.halves(torch.tensor([4.0, 3.0, 3.0, 1.0]), torch.tensor([3.0, 3.0, 1.0, 1.0]), 2.0, 0.5)
+    assert (found["recall (above median)"], found["precision (above median)"]) == (0.5, 1.0)
+
+
+def test_where_no_known_label_is_above_the_median_no_row_is_called_high() -> None:
+    found = amounts.halves(torch.tensor([4.0, 3.0]), torch.tensor([1.0, 2.0]), 1.0, 0.0)
+    assert found["recall (above median)"] == 0.0

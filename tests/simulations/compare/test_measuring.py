@@ -5,11 +5,12 @@ import pytest
 
 from shared_model import schema
 from simulations.compare import tuning
-from simulations.compare.measuring import first_measure, measures
+from simulations.compare.measuring import Middle, first_measure, measures, middle
 from simulations.compare.predictions import Place
 
 BINARY = schema.Binary(kind="binary")
 DAYS = schema.Regression(kind="regression", scale=2.0)
+UNITS = schema.CountTask(kind="count")
 ITEM = schema.Retrieval(kind="retrieval")
 
 
@@ -22,7 +23,7 @@ def test_a_rank_of_at_most_ten_is_a_hit() -> None:
 
 
 def test_an_item_choice_is_measured_by_its_ranks() -> None:
-    found = measures(ITEM, floats(1, 4), floats(0, 0), float("nan"))
+    found = measures(ITEM, floats(1, 4), floats(0, 0), None)
     assert found["recall@1"] == 0.5
     assert found["MRR"] == pytest.approx((1 + 1 / 4) / 2)
     assert found["nDCG@10"] == pytest.approx((1 + 1 / np.log2(5)) / 2)
@@ -30,9 +31,25 @@ def test_an_item_choice_is_measured_by_its_ranks() -> None:
 
 
 def test_above_and_below_the_median_of_training_labels_is_a_classification() -> None:
-    found = measures(DAYS, floats(1, 1, -1, -1), floats(2, -2, 2, -2), 0.0)
-    assert found["accuracy (above median)"] == 0.5
-    assert found["recall (above median)"] == 0.5
+    found = measures(
+        DAYS, floats(1, 2, -1, -2), floats(2, -2, 2, -2), Middle(0.0, 0.25)
+    )  # the 2 is called high
+    assert found["accuracy (above median)"] == 0.25
+    assert found["precision (above median)"] == 0.0
+
+
+def test_a_count_is_told_from_the_logarithm_of_its_rate() -> None:
+    found = measures(UNITS, floats(0.1, 0.2, 0.3), floats(0, 0, 4), Middle(0.0, 1 / 3))
+    assert found["accuracy (above median)"] == 1.0
+
+
+def test_without_training_labels_high_is_not_told_from_low() -> None:
+    assert "accuracy (above median)" not in measures(DAYS, floats(1, 2), floats(2, 1), None)
+
+
+def test_the_middle_of_labels_is_their_median_and_the_share_above_it() -> None:
+    assert middle(floats(0, 0, 0, 0, 3)) == (0.0, pytest.approx(0.2))
+    assert middle(floats(1, 2, 3, 4)) == (2.5, 0.5)
 
 
 def test_a_regression_is_judged_in_transformed_units_first() -> None:

@@ -46,8 +46,8 @@ def test_the_deviation_over_seeds_is_that_of_the_mean_over_merchants() -> None:
 def test_only_test_rows_are_judged_and_the_median_comes_from_training_rows() -> None:
     spec = schema.Regression(kind="regression")
     test, train = Place("test", "acme", "days"), Place("train", "acme", "days")
-    labels = {test: np.array([1.0, 3.0], np.float32), train: np.array([2.0, 2.0], np.float32)}
-    found = {test: np.array([1.0, 3.0], np.float32), Place("validation", "acme", "days"): np.zeros(1)}
+    labels = {test: np.array([1.0, 4.0], np.float32), train: np.array([2.0, 4.0, 2.0, 4.0], np.float32)}
+    found = {test: np.array([7.0, 9.0], np.float32), Place("validation", "acme", "days"): np.zeros(1)}
     cell: dict = {}
     judge({"days": spec}, [found], labels, into=cell)
     assert list(cell) == [("acme", "days")]
