@@ -111,8 +111,8 @@ def transfer(
     out: Out = None,
 ) -> None:
     """Leave merchants out, let each join with few orders: warm-started against alone. Goes on if stopped."""
-    from . import transfer as measuring
-    from . import transfer_page
+    from .transfer import curves_page
+    from .transfer import leaving_out as measuring
 
     directory = out or Path("runs") / f"transfer-{experiment.stem}"
     request = Request(experiment=experiment, data=data, out=directory, command=_command())
@@ -120,8 +120,8 @@ def transfer(
     with _progress() as progress:
         found = measuring.transfer(request, options, progress)
     measuring.write(found, directory / "transfer.json")
-    transfer_page.write_page(found, directory / "transfer.html")
-    _console.print(transfer_page.table(found))
+    curves_page.write_page(found, directory / "transfer.html")
+    _console.print(curves_page.table(found))
     _console.print(f"\nCurves: {directory / 'transfer.html'}", soft_wrap=True)
 
 

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from simulations import transfer
 from simulations.runner import Request
-from simulations.transfer_summary import ALL_ORDERS, HEADS, PRIOR, Transfer
+from simulations.transfer import leaving_out
+from simulations.transfer.curves import ALL_ORDERS, HEADS, PRIOR, Transfer
 
 from . import experiments
 
-OPTIONS = transfer.Options(folds=2, counts=(0, 10))
+OPTIONS = leaving_out.Options(folds=2, counts=(0, 10))
 
 
 def silent(stage: str, done: int, total: int) -> None:
@@ -28,7 +28,7 @@ def request(folder: Path) -> Request:
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Request, Transfer]:
     asked = request(tmp_path_factory.mktemp("transfer"))
-    return asked, transfer.transfer(asked, OPTIONS, silent)
+    return asked, leaving_out.transfer(asked, OPTIONS, silent)
 
 
 @pytest.mark.slow
@@ -46,8 +46,8 @@ def test_a_finished_fold_is_not_measured_again(
     done: tuple[Request, Transfer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked, found = done
-    monkeypatch.setattr(transfer, "_merchant", None)
-    assert transfer.transfer(asked, OPTIONS, silent) == found
+    monkeypatch.setattr(leaving_out, "_merchant", None)
+    assert leaving_out.transfer(asked, OPTIONS, silent) == found
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from shared_model.schema import Federation, parse_federation
-from simulations.transfer_summary import (
+from simulations.transfer.curves import (
     ALL_ORDERS,
     ALONE,
     ENOUGH,

@@ -14,7 +14,7 @@ from server.reporting.template import CSS, environment
 from server.reporting.wording import NOTHING, number, says, signed, spoken
 from shared_model import files
 
-from .transfer_summary import (
+from .curves import (
     ALONE,
     ENOUGH,
     EVERYBODY,

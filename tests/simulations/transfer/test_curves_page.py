@@ -4,8 +4,8 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from simulations.transfer_page import table, write_page
-from tests.simulations.test_transfer_summary import found
+from simulations.transfer.curves_page import table, write_page
+from tests.simulations.transfer.test_curves import found
 
 
 @pytest.fixture

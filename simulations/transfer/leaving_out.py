@@ -36,13 +36,13 @@ from shared_model.model import MultiTaskModel, build
 from shared_model.parameters import from_arrays
 from shared_model.protocol import SharedArrays
 
-from . import baselines, facts, runner
-from .baselines import learnable
-from .first_orders import orders_of, with_first_orders
-from .runner import Bench, Request
-from .scores import Key, Scores, scores_of
-from .seeds import generator
-from .transfer_summary import ALL_ORDERS, Measured, Transfer, summarised
+from .. import baselines, facts, runner
+from ..baselines import learnable
+from ..first_orders import orders_of, with_first_orders
+from ..runner import Bench, Request
+from ..scores import Key, Scores, scores_of
+from ..seeds import generator
+from .curves import ALL_ORDERS, Measured, Transfer, summarised
 
 COUNTS = (0, 25, 50, 100, 200)
 FOLDS = 8

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from shared_model import schema
 from shared_model.heads import measure_of
 
-from .seeds import generator
-from .statistics import Interval, Verdict, verdict
+from ..seeds import generator
+from ..statistics import Interval, Verdict, verdict
 
 ALL_ORDERS = -1
 """Stands for all orders that a merchant has."""
