@@ -15,7 +15,8 @@ What the divisor does not hide: a round that misses its quorum is asked again, w
 The promise is for one training. Its ledger lies in the run directory; trainings of one contract compose.
 
 The guarantee is against everybody but the coordinator, who sees the answers. Every round of the contract is
-one Gaussian release; members are not sampled, so nothing is amplified (`shared_model.privacy.accounting`).
+one Gaussian release, and every member is charged for all of them. Where a round asks some members only
+(`federation.merchants_per_round`), everybody can tell whom: nothing is amplified, and nothing is claimed.
 """
 
 import math

@@ -26,7 +26,8 @@ class Member:
         name: Under which the journal speaks of it.
         tier: Its public size class, one of the contract's tiers.
         tasks: Names of the contract's tasks that it trains.
-        role: `train`: asked in every round. `receive`: never asked, gets the released model only.
+        role: `train`: asked in every round, or in those that draw it (`server.drawing`). `receive`: never
+            asked, gets the released model only.
     """
 
     name: str

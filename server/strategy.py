@@ -19,7 +19,7 @@ from shared_model.precision import PRECISIONS
 from shared_model.protocol import Instruction
 from shared_model.schema import Federation
 
-from . import aggregation, averaging, optimizers, questions, replies, telemetry, wire
+from . import aggregation, averaging, drawing, optimizers, questions, replies, telemetry, wire
 from .checkpoint import Progress
 from .open_round import OpenRound, needed, sender
 from .private_aggregation import MerchantLayer
@@ -112,7 +112,7 @@ class FederatedStrategy(Strategy):
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> list[Message]:
-        """Return one question per member that trains; they all share the bytes of the arrays.
+        """Return one question per member that this round asks; they all share the bytes of the arrays.
 
         Raises:
             AggregationError: `arrays` are not this strategy's own.
@@ -129,8 +129,14 @@ class FederatedStrategy(Strategy):
             round=self.progress.round + 1,
             digest=digest,
         )
-        members = questions.members_of(self._roster(grid), self._federation, self._note)
-        lasts = self._federation.federation.deadline_seconds + CLOCKS_APART
+        terms = self._federation.federation
+        members = drawing.drawn(
+            questions.members_of(self._roster(grid), self._federation, self._note),
+            terms.merchants_per_round,
+            lineage=self._lineage,
+            round_number=instruction.round,
+        )
+        lasts = terms.deadline_seconds + CLOCKS_APART
         messages = [
             Message(
                 questions.content(arrays, instruction, member, self.progress, self._sign),

@@ -1,7 +1,7 @@
 """The plan of a contract in figures: what is released, how loud, how that compares with what was measured.
 
-Notation: M merchants, n shoppers of each, N = M n, q sampling rate, K local steps, R rounds, B divisor,
-C clipping norm, mu^2 the sum of (q / noise multiplier)^2 over all steps.
+Notation: M merchants asked in a round, n shoppers of each, N = M n, q sampling rate, K local steps, R rounds,
+B divisor, C clipping norm, mu^2 the sum of (q / noise multiplier)^2 over all steps.
 
 The signal index N / sqrt(M) says how much of the federation's signal the noise leaves: the sums of M
 merchants add up to N shoppers, their noises to sqrt(M). It was measured on Olist with a `wide` bottom, K = 1,
@@ -10,7 +10,7 @@ q = 1 and R = 60 at epsilon 8; a plan with another mu is compared by N / sqrt(M)
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from shared_model.errors import ConfigError
 from shared_model.privacy import accounting, gaussian
@@ -39,7 +39,7 @@ class Assumed:
     """What only the reader of a plan can guess.
 
     Attributes:
-        merchants: How many train.
+        merchants: How many train; `federation.merchants_per_round` may ask fewer of them in a round.
         shoppers: How many the smallest of them has; None for the least of its tier.
     """
 
@@ -139,7 +139,7 @@ class Planned:
     Attributes:
         name: Of the federation.
         fingerprint: Of the contract.
-        merchants: M, assumed.
+        merchants: M: of those assumed, as many as a round asks.
         tiers: Of those that train.
         receiving: Names of the tiers that only receive.
         layer: None without `[privacy.merchants]`.
@@ -195,6 +195,7 @@ def planned(federation: Federation, assumed: Assumed, *, cross_check: bool = Tru
         raise ConfigError(
             "federation.toml", "privacy", None, "a [privacy] table; without one nothing is planned"
         )
+    assumed = replace(assumed, merchants=federation.federation.asked(assumed.merchants))
     training = [name for name, tier in federation.tiers.items() if tier.role == "train"]
     tiers = tuple(
         _tier(plan_of(federation, name), federation.tiers[name].shoppers, assumed, cross_check)

@@ -80,8 +80,8 @@ def _epsilon(tier: TierFacts) -> Text:
 
 def _costs(tier: TierFacts, merchants: int) -> Iterator[Text]:
     yield Text(
-        f"{tier.tier}, assuming M = {merchants} such merchants of {tier.shoppers:,} {tier.unit}s each: the "
-        f"mean of their sums has noise of {_loudest(tier)} C on every number and round."
+        f"{tier.tier}, assuming M = {merchants} such merchants of {tier.shoppers:,} {tier.unit}s each in a "
+        f"round: the mean of their sums has noise of {_loudest(tier)} C on every number and round."
     )
     yield Text(
         f"  Signal over noise, N / sqrt(M) with N {tier.unit}s in all, is {tier.index:,.0f}, which is worth "

@@ -37,6 +37,8 @@ class Rounds:
             divisor is public, never a merchant's count; so one with fewer rows takes smaller steps, and with
             full batches every row of the federation counts the same.
         full_batch: Take every training row in every step; the divisor stays B.
+        merchants_per_round: So many of the merchants that train are asked in a round, drawn in public
+            (`server.drawing`); 0 asks all of them.
         quorum: Share of the asked merchants whose usable replies a round needs.
         deadline_seconds: How long a round waits for replies.
         attempts: How often a round that missed its quorum is asked again before the run stops.
@@ -52,6 +54,7 @@ class Rounds:
     local_steps: Count = 1
     expected_batch: Count = 256
     full_batch: bool = False
+    merchants_per_round: Annotated[int, Field(ge=0)] = 0
     quorum: Annotated[float, Field(gt=0, le=1)] = 0.5
     deadline_seconds: Positive = 600.0
     attempts: Count = 3
@@ -59,6 +62,14 @@ class Rounds:
     precision: Literal["float32", "float16"] = "float32"
     hash_key: str = "fedbazaar"
     coordinator_key: Annotated[str, Field(pattern=r"^(ed25519:[A-Za-z0-9+/]{43}=)?$")] = ""
+
+    def asked(self, merchants: int) -> int:
+        """Return how many of so many merchants that train are asked in a round.
+
+        >>> Rounds(name="harbour", rounds=1, merchants_per_round=20).asked(500)
+        20
+        """
+        return min(self.merchants_per_round or merchants, merchants)
 
 
 @dataclass(frozen=True, kw_only=True, config=CLOSED)

@@ -52,6 +52,14 @@ def test_the_noise_on_the_mean_falls_with_the_root_of_the_merchants():
     assert many.groups[0].noise_on_mean == pytest.approx(few.groups[0].noise_on_mean / 4)
 
 
+def test_a_plan_counts_the_merchants_that_a_round_asks():
+    [some], [few] = (
+        planned(Assumed(merchants=64), merchants_per_round=4).tiers,
+        planned(Assumed(merchants=4)).tiers,
+    )
+    assert some == few
+
+
 def test_a_tier_that_only_receives_has_no_plan_and_is_named():
     plan = planned()
     assert ([tier.tier for tier in plan.tiers], plan.receiving) == (["large"], ("small",))
@@ -150,7 +158,7 @@ def test_the_command_says_what_a_contract_costs(contract):
     said = " ".join(done.stdout.split())
     assert done.exit_code == 0
     assert "epsilon of the whole plan at delta 1e-06: 8.0000" in said
-    assert "large, assuming M = 16 such merchants of 400 shoppers each" in said
+    assert "large, assuming M = 16 such merchants of 400 shoppers each in a round" in said
     assert "at most 2,981-fold (e^8)" in said
     assert "Only receiving, at no cost: small." in said
 
