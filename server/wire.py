@@ -17,7 +17,23 @@ _NUMPY_BYTES = "numpy.ndarray"
 
 def pack(arrays: Mapping[str, NDArray[np.float32]]) -> ArrayRecord:
     """Return `arrays` as the record that travels."""
-    return ArrayRecord({name: Array(np.ascontiguousarray(array)) for name, array in arrays.items()})
+    return record_of(arrays_of(arrays))
+
+
+def arrays_of(arrays: Mapping[str, NDArray[Any]]) -> dict[str, Array]:
+    """Return what `pack` puts into a record."""
+    return {
+        name: Array(npy.type_name(array.dtype), array.shape, _NUMPY_BYTES, npy.write(array))
+        for name, array in arrays.items()
+    }
+
+
+def record_of(arrays: Mapping[str, Array]) -> ArrayRecord:
+    """Return a record of these very arrays; Flower's own way of making one copies each of them."""
+    record = ArrayRecord()
+    for name, array in arrays.items():
+        record[name] = array
+    return record
 
 
 def unpack(record: ArrayRecord) -> dict[str, NDArray[Any]]:

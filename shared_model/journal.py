@@ -22,6 +22,7 @@ from typing import Any
 from .errors import StateError
 
 _GENESIS = "0" * 64
+_ENCODER = json.JSONEncoder(sort_keys=True)
 
 
 class Journal:
@@ -62,14 +63,15 @@ class Journal:
         Raises:
             OSError: The disk is full; the journal ends with the line before.
         """
-        body = {"event": event, **facts}
-        line = json.dumps({**body, "hash": _chained(self._head, body)}, sort_keys=True) + "\n"
+        body = _ENCODER.encode({"event": event, **facts})
+        head = _chained(self._head, body)
+        line = f'{body[:-1]}, "hash": "{head}"}}\n'.encode()
         try:
-            self._written(line.encode())
+            self._written(line)
         except OSError:
             os.ftruncate(self._file.fileno(), self._size)
             raise
-        self._head = json.loads(line)["hash"]
+        self._head = head
         self._size += len(line)
 
     @property
@@ -124,7 +126,7 @@ def _lines(path: Path) -> Iterator[tuple[dict[str, Any], int]]:
             try:
                 line = json.loads(raw)
                 body = {k: v for k, v in line.items() if k != "hash"}
-                sound = line["hash"] == _chained(head, body)
+                sound = line["hash"] == _chained(head, _ENCODER.encode(body))
             except (ValueError, KeyError, AttributeError):
                 sound = False
             if not sound:
@@ -153,5 +155,5 @@ def _flush_folders(path: Path) -> None:
                 os.close(handle)
 
 
-def _chained(head: str, body: dict[str, Any]) -> str:
-    return hashlib.sha256(f"{head}{json.dumps(body, sort_keys=True)}".encode()).hexdigest()
+def _chained(head: str, body: str) -> str:
+    return hashlib.sha256(f"{head}{body}".encode()).hexdigest()

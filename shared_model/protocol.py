@@ -12,7 +12,7 @@ wrong and nothing about the data (`tests/client/test_app.py`).
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from enum import IntEnum
 from typing import Any, Literal, get_args
 
@@ -107,7 +107,7 @@ class Instruction:
 
     def to_mapping(self) -> dict[str, int | str]:
         """Return the flat record that is sent."""
-        return asdict(self)
+        return dict(vars(self))
 
     @classmethod
     def from_mapping(cls, record: Mapping[str, object]) -> "Instruction":
@@ -159,7 +159,7 @@ class Report:
 
     def to_mapping(self) -> dict[str, int | str]:
         """Return the flat record that is sent."""
-        return asdict(self)
+        return dict(vars(self))
 
     @classmethod
     def from_mapping(cls, record: Mapping[str, object]) -> "Report":
