@@ -51,8 +51,7 @@ def _train(message: Message, merchant: ReachableMerchant) -> RecordDict:
     instruction = _instruction(message)
     answer = merchant.train(instruction, _arrays(message))
     report = Report(lineage=instruction.lineage, round=instruction.round, ledger=answer.ledger)
-    arrays = ArrayRecord({name: Array(array) for name, array in answer.arrays.items()})
-    return RecordDict({ARRAYS: arrays, REPORT: ConfigRecord(report.to_mapping())})  # type: ignore[arg-type]
+    return RecordDict({ARRAYS: _record(answer.arrays), REPORT: ConfigRecord(report.to_mapping())})  # type: ignore[arg-type]
 
 
 def _adopt(message: Message, merchant: ReachableMerchant) -> RecordDict:
@@ -78,6 +77,13 @@ def _describe(merchant: ReachableMerchant) -> RecordDict:
 
 def _instruction(message: Message) -> Instruction:
     return Instruction.from_mapping(message.content.config_records[INSTRUCTION])
+
+
+def _record(arrays: SharedArrays) -> ArrayRecord:
+    record = ArrayRecord()
+    for name, array in arrays.items():  # Flower's constructor would copy each of them
+        record[name] = Array(npy.type_name(array.dtype), array.shape, "numpy.ndarray", npy.write(array))
+    return record
 
 
 def _arrays(message: Message) -> SharedArrays:

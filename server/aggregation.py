@@ -60,7 +60,10 @@ def _add_update(
     total: NDArray[np.float64], value: NDArray[np.float32], start: NDArray[np.float32], weight: float
 ) -> None:
     """Add weight * (value - start) to `total`, all of shape (size,), in place."""
-    block = np.empty(min(_BLOCK, total.size))
+    if total.size <= _BLOCK:
+        total += weight * np.subtract(value, start, dtype=np.float64)
+        return
+    block = np.empty(_BLOCK)
     for first in range(0, total.size, _BLOCK):
         part = slice(first, first + _BLOCK)
         update = block[: total[part].size]

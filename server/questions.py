@@ -1,6 +1,6 @@
 """Whom a round asks, and what each is sent."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from flwr.app import ArrayRecord, ConfigRecord, RecordDict
@@ -45,16 +45,24 @@ def members_of(found: Mapping[int, Member], federation: Federation, note: Note) 
     return asked
 
 
-def content(
-    arrays: ArrayRecord, common: Instruction, member: Member, progress: Progress, sign: Sign
-) -> RecordDict:
-    """Return what one member is sent: the arrays, and the instruction in its name, signed."""
-    own = replace(
-        common,
-        merchant=member.name,
-        answered=progress.answered.get(member.name, 0),
-        ledger=progress.ledgers.get(member.name, ""),
-    )
-    return RecordDict(
-        {protocol.ARRAYS: arrays, protocol.INSTRUCTION: ConfigRecord({**sign(own).to_mapping()})}
-    )
+def contents(
+    arrays: ArrayRecord, common: Instruction, members: Iterable[Member], progress: Progress, sign: Sign
+) -> Iterator[RecordDict]:
+    """Yield what each member is sent: the arrays, and the instruction in its name, signed."""
+    template = RecordDict({protocol.ARRAYS: arrays, protocol.INSTRUCTION: ConfigRecord()})
+    instruction = ConfigRecord({**common.to_mapping()})
+    for member in members:
+        own = sign(
+            replace(
+                common,
+                merchant=member.name,
+                answered=progress.answered.get(member.name, 0),
+                ledger=progress.ledgers.get(member.name, ""),
+            )
+        )
+        record, content = instruction.copy(), template.copy()
+        for key, value in own.to_mapping().items():
+            if record[key] != value:  # Flower checks whatever is set, so only what differs is
+                record[key] = value
+        content[protocol.INSTRUCTION] = record
+        yield content

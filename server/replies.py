@@ -102,7 +102,7 @@ def _problem_with_arrays(
 
 def _read_report(record: ConfigRecord, instruction: Instruction) -> Report | str:
     try:
-        report = Report.from_mapping(dict(record))
+        report = Report.from_mapping(dict(record.items()))
     except VersionMismatch:
         return "another version"
     except ProtocolError:

@@ -19,12 +19,13 @@ from shared_model.precision import PRECISIONS
 from shared_model.protocol import Instruction
 from shared_model.schema import Federation
 
-from . import aggregation, averaging, drawing, optimizers, questions, replies, telemetry, wire
+from . import aggregation, averaging, drawing, optimizers, questions, replies, telemetry
 from .checkpoint import Progress
 from .open_round import OpenRound, needed, sender
 from .private_aggregation import MerchantLayer
 from .questions import Note, Sign, unsigned
 from .roster import Member, Roster
+from .start import Start, start_of
 
 logger = logging.getLogger(__name__)
 
@@ -90,12 +91,19 @@ class FederatedStrategy(Strategy):
         self._shapes = {name: array.shape for name, array in progress.iterate.items()}
         self._names_of: dict[frozenset[str], tuple[str, ...]] = {}
         self.progress = progress
+        self._started = progress.iterate, start_of(progress.iterate, self._precision)
         self.opened: OpenRound | None = None
 
     @property
     def arrays(self) -> ArrayRecord:
         """The current shared arrays as they travel."""
-        return wire.pack(precision.rounded(self.progress.iterate, self._precision))
+        return self._start_of(self.progress).record
+
+    def _start_of(self, progress: Progress) -> Start:
+        """Return what a round at `progress` starts from; it is made once."""
+        if self._started[0] is not progress.iterate:
+            self._started = progress.iterate, start_of(progress.iterate, self._precision)
+        return self._started[1]
 
     def summary(self) -> None:
         """Log what the contract asks for."""
@@ -117,9 +125,8 @@ class FederatedStrategy(Strategy):
         Raises:
             AggregationError: `arrays` are not this strategy's own.
         """
-        start = precision.rounded(self.progress.iterate, self._precision)
-        digest = protocol.digest(start)
-        if protocol.digest(wire.unpack(arrays)) != digest:
+        start = self._start_of(self.progress)
+        if not start.is_in(arrays):
             raise AggregationError(
                 "The arrays are not those of the last round: start with `strategy.arrays`."
             )
@@ -127,7 +134,7 @@ class FederatedStrategy(Strategy):
             fingerprint=self._federation.fingerprint,
             lineage=self._lineage,
             round=self.progress.round + 1,
-            digest=digest,
+            digest=start.digest,
         )
         terms = self._federation.federation
         members = drawing.drawn(
@@ -137,17 +144,12 @@ class FederatedStrategy(Strategy):
             round_number=instruction.round,
         )
         lasts = terms.deadline_seconds + CLOCKS_APART
+        contents = questions.contents(arrays, instruction, members.values(), self.progress, self._sign)
         messages = [
-            Message(
-                questions.content(arrays, instruction, member, self.progress, self._sign),
-                node,
-                MessageType.TRAIN,
-                group_id=str(instruction.round),
-                ttl=lasts,
-            )
-            for node, member in members.items()
+            Message(content, node, MessageType.TRAIN, group_id=str(instruction.round), ttl=lasts)
+            for node, content in zip(members, contents, strict=True)
         ]
-        self.opened = OpenRound(instruction, start, members, messages)
+        self.opened = OpenRound(instruction, start.arrays, members, messages)
         asked = sorted(member.name for member in members.values())
         self._note("round_opened", round=instruction.round, asked=asked)
         return messages
@@ -270,7 +272,8 @@ class FederatedStrategy(Strategy):
             options,
             optimizers.learning_rate(options, round_number=number, rounds=rounds),
         )
-        for name, array in precision.rounded(iterate, self._precision).items():
+        self._started = iterate, start_of(iterate, self._precision)
+        for name, array in self._started[1].arrays.items():
             if not np.isfinite(array).all():
                 raise AggregationError(f"Round {number} makes {name} infinite: lower the learning rates.")
         average = self.progress.average

@@ -15,25 +15,17 @@ from shared_model.protocol import SharedArrays
 _NUMPY_BYTES = "numpy.ndarray"
 
 
-def pack(arrays: Mapping[str, NDArray[np.float32]]) -> ArrayRecord:
+def pack(arrays: Mapping[str, NDArray[Any]]) -> ArrayRecord:
     """Return `arrays` as the record that travels."""
-    return record_of(arrays_of(arrays))
+    return record(arrays, {name: npy.write(array) for name, array in arrays.items()})
 
 
-def arrays_of(arrays: Mapping[str, NDArray[Any]]) -> dict[str, Array]:
-    """Return what `pack` puts into a record."""
-    return {
-        name: Array(npy.type_name(array.dtype), array.shape, _NUMPY_BYTES, npy.write(array))
-        for name, array in arrays.items()
-    }
-
-
-def record_of(arrays: Mapping[str, Array]) -> ArrayRecord:
-    """Return a record of these very arrays; Flower's own way of making one copies each of them."""
-    record = ArrayRecord()
+def record(arrays: Mapping[str, NDArray[Any]], written: Mapping[str, bytes]) -> ArrayRecord:
+    """Return the record of `arrays` whose bytes are known; array by array, as Flower's constructor copies."""
+    made = ArrayRecord()
     for name, array in arrays.items():
-        record[name] = array
-    return record
+        made[name] = Array(npy.type_name(array.dtype), array.shape, _NUMPY_BYTES, written[name])
+    return made
 
 
 def unpack(record: ArrayRecord) -> dict[str, NDArray[Any]]:

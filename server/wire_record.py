@@ -137,7 +137,7 @@ def _array(name: str, array: Array) -> dict[str, Any]:
         held = npy.read(name, array.data)
     except ProtocolError:
         return {**facts, **declared, "unreadable": True}
-    found = {"shape": list(held.shape), "dtype": held.dtype.name}
+    found = {"shape": list(held.shape), "dtype": npy.type_name(held.dtype)}
     return {**facts, **found} if found == declared else {**facts, **found, "declared": declared}
 
 

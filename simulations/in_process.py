@@ -15,7 +15,7 @@ from concurrent.futures import Future
 from queue import SimpleQueue
 from threading import Thread
 
-from flwr.app import Array, ArrayRecord, Context, Error, Message, RecordDict
+from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Error, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.proto.node_pb2 import NodeInfo
 from flwr.serverapp import Grid
@@ -24,6 +24,8 @@ from flwr.supercore.task_identity import TaskIdentity
 
 NodeConfig = Mapping[str, bool | float | int | str]
 """What Flower's `--node-config` would say at this merchant."""
+
+Record = ArrayRecord | ConfigRecord | MetricRecord
 
 _RUN_ID = 1
 _SERVER_NODE = 1
@@ -130,7 +132,7 @@ class InProcessGrid(Grid):
         node = message.metadata.dst_node_id
         if node not in self._contexts or self._names[node] in self.offline or self._is_stuck(node):
             return None
-        context = copy.deepcopy(self._contexts[node])
+        context = _own_context(self._contexts[node])
         question = Message(content=_own_records(message.content), metadata=copy.copy(message.metadata))  # type: ignore[call-overload]
         call = self._worker.submit(lambda: self._app(message=question, context=context))
         try:
@@ -206,12 +208,23 @@ def _failed(question: Message, call: "Future[Message]") -> Message:
 
 
 def _own_records(content: RecordDict) -> RecordDict:
-    """Return a copy of all records of a message; arrays' bytes are shared."""
-    return RecordDict(
-        {
-            key: ArrayRecord({n: Array(a.dtype, a.shape, a.stype, a.data) for n, a in record.items()})
-            if isinstance(record, ArrayRecord)
-            else copy.deepcopy(record)
-            for key, record in content.items()
-        }
-    )
+    """Return a copy of all records of a message or a context; arrays' bytes are shared."""
+    own = content.copy()
+    for key, record in content.items():
+        own[key] = _own_record(record)
+    return own
+
+
+def _own_record(record: Record) -> Record:
+    """Return a copy of a record. Values are numbers, texts or bytes, lists of them, or arrays."""
+    own = record.copy()
+    for key, value in record.items():
+        if isinstance(value, list | Array):
+            own[key] = copy.copy(value)  # type: ignore[assignment]
+    return own
+
+
+def _own_context(context: Context) -> Context:
+    """Return a copy of what a node keeps from one call to the next."""
+    state, config = _own_records(context.state), dict(context.node_config)
+    return Context(context.run_id, context.node_id, config, state, dict(context.run_config))

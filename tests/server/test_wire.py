@@ -69,3 +69,24 @@ def test_objects_are_never_unpickled():
 
 def test_a_number_too_large_for_float32_becomes_infinite_without_a_warning():
     assert np.isinf(wire.rounded({"w": np.array([1e300])})["w"][0])
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.ones((2, 3), np.float32),
+        np.array(3, np.float16),
+        np.zeros((0, 4), np.float64),
+        np.arange(3, dtype=np.int8),
+    ],
+    ids=["matrix", "scalar", "empty", "small integers"],
+)
+def test_arrays_are_packed_as_flower_itself_packs_them(array):
+    assert wire.pack({"w": array})["w"] == Array(array)
+
+
+def test_a_header_that_was_read_before_vouches_for_no_other_bytes():
+    whole = wire.pack({"w": np.zeros(4, np.float32)})["w"].data
+    wire.unpack(record(whole))
+    with pytest.raises(ProtocolError, match="unreadable array w"):
+        wire.unpack(record(whole[:-4]))
