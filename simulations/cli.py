@@ -1,15 +1,14 @@
 """The researcher's command, `fedbazaar-sim`."""
 
-import json
 import logging
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -25,7 +24,9 @@ from .backends import IN_PROCESS, Backend
 from .datasets import read
 from .experiment import load_experiment
 from .partition import write as write_market
-from .runner import Request
+from .runs import recording
+from .runs import rerun as repeating
+from .runs.studies import Asked
 
 EXPERIMENTS = Path(__file__).parent / "experiments"
 
@@ -67,8 +68,21 @@ def run(
 @app.command()
 def resume(directory: Annotated[Path, typer.Argument(help="A run directory.")]) -> None:
     """Go on with a run that was stopped; it ends as if it had never stopped."""
-    request = _load_request(directory)
-    _run(request.experiment, request.data, directory, request.backend)
+    _perform(recording.resumed(directory))
+
+
+@app.command()
+def rerun(directory: Annotated[Path, typer.Argument(help="The directory of a run that has ended.")]) -> None:
+    """Make a run again in a new directory beside it; say whether the results are the same, bit for bit."""
+    for warning in repeating.warnings(directory):
+        _errors.print(f"Warning: {warning}", style="yellow", markup=False, soft_wrap=True)
+    with _progress() as progress:
+        outcome = repeating.rerun(directory, progress)
+    for line in (*(f"changed since: {name}" for name in outcome.tampered), *outcome.differences):
+        _console.print(line, markup=False, soft_wrap=True)
+    _console.print(outcome.verdict, markup=False, soft_wrap=True)
+    if not outcome.identical:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -82,16 +96,8 @@ def frontier(
 ) -> None:
     """Draw utility against epsilon: alone, federated at each epsilon, without privacy. Goes on if stopped."""
     from . import frontier as measuring
-    from . import frontier_page
 
-    directory = out or Path("runs") / f"frontier-{experiment.stem}-{datetime.now():%Y%m%d-%H%M%S}"
-    request = Request(experiment=experiment, data=data, out=directory, command=_command())
-    with _progress() as progress:
-        found = measuring.frontier(request, epsilon or measuring.EPSILONS, progress)
-    measuring.write(found, directory / "frontier.json")
-    frontier_page.write_page(found, directory / "frontier.html")
-    _console.print(frontier_page.table(found))
-    _console.print(f"\nPicture: {directory / 'frontier.html'}", soft_wrap=True)
+    _study("frontier", experiment, out, {"data": data, "epsilons": epsilon or list(measuring.EPSILONS)})
 
 
 @app.command()
@@ -111,18 +117,9 @@ def transfer(
     out: Out = None,
 ) -> None:
     """Leave merchants out, let each join with few orders: warm-started against alone. Goes on if stopped."""
-    from .transfer import curves_page
-    from .transfer import leaving_out as measuring
-
     directory = out or Path("runs") / f"transfer-{experiment.stem}"
-    request = Request(experiment=experiment, data=data, out=directory, command=_command())
-    options = measuring.Options(folds=folds, merchants=merchants, seeds=seeds)
-    with _progress() as progress:
-        found = measuring.transfer(request, options, progress)
-    measuring.write(found, directory / "transfer.json")
-    curves_page.write_page(found, directory / "transfer.html")
-    _console.print(curves_page.table(found))
-    _console.print(f"\nCurves: {directory / 'transfer.html'}", soft_wrap=True)
+    asked = {"data": data, "merchants": merchants, "folds": folds, "seeds": seeds}
+    _study("transfer", experiment, directory, asked)
 
 
 @app.command()
@@ -145,26 +142,11 @@ def compare(
     page: Annotated[Path | None, typer.Option(help="Write the results there too, as Markdown.")] = None,
 ) -> None:
     """Compare methods on data sets, tuned on validation rows, with intervals. Goes on if stopped."""
-    from .compare import running, table
-    from .compare.page import page as results_page
-
     directory = out or Path("runs") / f"compare-{comparison.stem}"
-    asked = running.Asked(
-        file=comparison,
-        data=data,
-        out=directory,
-        workers=workers,
-        datasets=tuple(dataset or ()),
-        trainings=tuple(training or ()),
-    )
-    with _progress() as progress:
-        running.run(asked, progress)
-    found = table.results(asked, _command())
-    table.write(found, directory / "compare.json")
-    written = results_page(running.plan_of(asked), found).encode()
-    for path in (directory / "results.md", *([page] if page else [])):
-        files.write(path, written, durable=False)
-    _console.print(f"Results: {directory / 'results.md'}", soft_wrap=True)
+    asked = {"data": data, "workers": workers, "datasets": dataset or [], "trainings": training or []}
+    written = _study("compare", comparison, directory, asked)
+    if page:
+        files.write(page, written.encode(), durable=False)
 
 
 @app.command()
@@ -224,11 +206,27 @@ def main() -> None:
 
 
 def _run(experiment: Path, data: Path | None, out: Path | None, backend: Backend = IN_PROCESS) -> None:
-    directory = out or Path("runs") / f"{experiment.stem}-{datetime.now():%Y%m%d-%H%M%S}"
-    request = Request(experiment=experiment, data=data, out=directory, command=_command(), backend=backend)
-    _save_request(request)
+    _study("run", experiment, out, {"data": data, "backend": asdict(backend)}, prefix="")
+
+
+def _study(
+    study: str, file: Path, out: Path | None, arguments: Mapping[str, Any], *, prefix: str | None = None
+) -> Any:
+    """Run a study in `out`, or in a new directory under runs/; print what came of it, and return it."""
+    begins = f"{study}-" if prefix is None else prefix
+    directory = out or Path("runs") / f"{begins}{file.stem}-{datetime.now():%Y%m%d-%H%M%S}"
+    kept = {name: str(value) if isinstance(value, Path) else value for name, value in arguments.items()}
+    return _perform(Asked(study=study, file=file, out=directory, arguments=kept, command=_command()))
+
+
+def _perform(asked: Asked) -> Any:
     with _progress() as progress:
-        result = runner.run(request, progress)
+        found = recording.perform(asked, progress)
+    _SHOWN[asked.study](found, asked.out)
+    return found
+
+
+def _show_run(result: results.Result, directory: Path) -> None:
     _console.print(terminal.report(result))
     for check in result.checks:
         _console.print(
@@ -238,6 +236,33 @@ def _run(experiment: Path, data: Path | None, out: Path | None, backend: Backend
             soft_wrap=True,
         )
     _console.print(f"\nReport: {directory / 'report.html'}", soft_wrap=True)
+
+
+def _show_frontier(found: Any, directory: Path) -> None:
+    from . import frontier_page
+
+    _console.print(frontier_page.table(found))
+    _console.print(f"\nPicture: {directory / 'frontier.html'}", soft_wrap=True)
+
+
+def _show_transfer(found: Any, directory: Path) -> None:
+    from .transfer import curves_page
+
+    _console.print(curves_page.table(found))
+    _console.print(f"\nCurves: {directory / 'transfer.html'}", soft_wrap=True)
+
+
+def _show_compare(found: Any, directory: Path) -> None:
+    _console.print(f"Results: {directory / 'results.md'}", soft_wrap=True)
+
+
+_SHOWN: dict[str, Callable[[Any, Path], None]] = {
+    "run": _show_run,
+    "frontier": _show_frontier,
+    "transfer": _show_transfer,
+    "compare": _show_compare,
+}
+"""Study -> prints what it found."""
 
 
 def _figure(check: results.Check) -> str:
@@ -262,31 +287,3 @@ def _progress() -> Iterator[runner.Progress]:
 
 def _command() -> str:
     return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
-
-
-def _save_request(request: Request) -> None:
-    written = {
-        "experiment": str(request.experiment.absolute()),
-        "data": str(request.data.absolute()) if request.data else None,
-        "backend": asdict(request.backend),
-    }
-    files.write(request.out / "request.json", json.dumps(written, indent=2).encode(), durable=False)
-
-
-def _load_request(directory: Path) -> Request:
-    """Return what a run directory was begun with.
-
-    Raises:
-        ConfigError: It is not a run directory.
-    """
-    path = directory / "request.json"
-    if not path.exists():
-        raise ConfigError(path, "", None, "a run directory, which `fedbazaar-sim run` makes")
-    written = json.loads(path.read_text())
-    data = Path(written["data"]) if written["data"] else None
-    return Request(
-        experiment=Path(written["experiment"]),
-        data=data,
-        out=directory,
-        backend=Backend(**written.get("backend", {})),
-    )

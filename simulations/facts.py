@@ -1,8 +1,6 @@
-"""What a result file says about the run itself: versions, contract, privacy, merchants."""
+"""What a result file says about the run itself: contract, privacy, merchants."""
 
 from collections.abc import Sequence
-from importlib.metadata import version
-from platform import platform, python_version
 
 from client.data.dataset import Dataset
 from server.reporting.results import ContractFacts, Merchant, PrivacyFacts, Rows
@@ -12,16 +10,10 @@ from shared_model.schema import Federation
 
 from .market import MerchantTables
 
-_PACKAGES = ("fedbazaar", "flwr", "torch", "numpy", "polars")
 _NO_PRIVACY = (
     "This federation trained WITHOUT differential privacy. Orders and heads stayed at their merchants, but "
     "the updates that left them can reveal something about single shoppers. No epsilon can be stated."
 )
-
-
-def environment() -> dict[str, str]:
-    """Return versions of what computed the run."""
-    return {"python": python_version(), "platform": platform()} | {p: version(p) for p in _PACKAGES}
 
 
 def privacy(federation: Federation, spent: Sequence[float] = ()) -> PrivacyFacts:

@@ -31,6 +31,7 @@ from .datasets import read
 from .experiment import Experiment, load_experiment
 from .federated import Site
 from .market import Market
+from .runs.environment import environment
 from .scores import Scores, averaged, merged
 from .seeds import generator
 from .summary import ALL, summarise
@@ -115,7 +116,7 @@ def run(request: Request, progress: Progress) -> results.Result:
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         seconds=round(time.monotonic() - began, 1),
         command=request.command,
-        environment=facts.environment(),
+        environment=environment(),
         privacy=facts.privacy(federation, _spent(bench)),
         contract=facts.contract(federation),
         seeds=seeds,

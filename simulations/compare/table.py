@@ -14,7 +14,7 @@ import numpy as np
 from shared_model import files, schema
 from shared_model.heads import measure_of
 
-from .. import facts
+from ..runs.environment import environment
 from ..seeds import generator
 from ..statistics import Interval, merchant_bootstrap
 from ..summary import ALL
@@ -123,7 +123,7 @@ def results(asked: Asked, command: str) -> Results:
         command=command,
         seeds=plan.comparison.seeds,
         reference=plan.comparison.reference,
-        environment=facts.environment(),
+        environment=environment(),
         chosen={d.key: _chosen(asked, plan, d) for d in plan.dataset},
         lines=tuple(line for folds in folded(plan) for line in _lines(asked, plan, folds)),
         rules=tuple(line for folds in folded(plan) for line in _rules(asked, plan, folds)),

@@ -40,6 +40,7 @@ from .. import baselines, facts, runner
 from ..baselines import learnable
 from ..first_orders import orders_of, with_first_orders
 from ..runner import Bench, Request
+from ..runs.environment import environment
 from ..scores import Key, Scores, scores_of
 from ..seeds import generator
 from .curves import ALL_ORDERS, Measured, Transfer, summarised
@@ -87,7 +88,7 @@ def transfer(request: Request, options: Options, progress: Progress) -> Transfer
         bench.federation,
         name=bench.experiment.experiment.name,
         command=request.command,
-        environment=facts.environment(),
+        environment=environment(),
         privacy=facts.privacy(bench.federation).text,
         seeds=seeds,
         folds=len(folds),

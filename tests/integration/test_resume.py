@@ -17,6 +17,8 @@ from shared_model.errors import ConfigError
 from simulations import cli, runner
 from simulations.backends import Backend
 from simulations.runner import Request
+from simulations.runs import manifest, recording
+from simulations.runs.manifest import Manifest
 
 from . import experiments
 
@@ -99,16 +101,17 @@ def cut_last_line(path: Path) -> None:
 
 
 def test_only_a_run_directory_can_be_resumed(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="a run directory, which `fedbazaar-sim run` makes"):
+    with pytest.raises(ConfigError, match="a run directory, which the studies of `fedbazaar-sim` make"):
         cli.resume(tmp_path)
 
 
 def test_a_run_is_resumed_on_its_own_backend(tmp_path: Path) -> None:
-    asked = Request(
-        experiment=tmp_path / "a.toml", data=None, out=tmp_path, backend=Backend(name="ray", cpus=2)
+    on_ray = {"data": None, "backend": {"name": "ray", "cpus": 2}}
+    begun = Manifest(
+        study="run", command="", arguments=on_ray, file="tiny.toml", inputs=(), environments=({},)
     )
-    cli._save_request(asked)
-    assert cli._load_request(tmp_path) == asked
+    manifest.write(begun, tmp_path)
+    assert recording.resumed(tmp_path).request.backend == Backend(name="ray", cpus=2)
 
 
 MOMENTS: dict[str, Callable[[Path], Callable[[], bool]]] = {
