@@ -50,7 +50,8 @@ def contents(
 ) -> Iterator[RecordDict]:
     """Yield what each member is sent: the arrays, and the instruction in its name, signed."""
     template = RecordDict({protocol.ARRAYS: arrays, protocol.INSTRUCTION: ConfigRecord()})
-    instruction = ConfigRecord({**common.to_mapping()})
+    shared = common.to_mapping()
+    instruction = ConfigRecord({**shared})
     for member in members:
         own = sign(
             replace(
@@ -62,7 +63,7 @@ def contents(
         )
         record, content = instruction.copy(), template.copy()
         for key, value in own.to_mapping().items():
-            if record[key] != value:  # Flower checks whatever is set, so only what differs is
+            if shared[key] != value:  # Flower checks whatever is set, so only what differs is
                 record[key] = value
         content[protocol.INSTRUCTION] = record
         yield content

@@ -131,14 +131,16 @@ def _digest(record: ArrayRecord) -> str:
 
 def _array(name: str, array: Array) -> dict[str, Any]:
     """What the bytes hold; where they hold no array, or another than was declared beside them, that too."""
-    declared = {"shape": list(array.shape), "dtype": array.dtype}
-    facts: dict[str, Any] = {"bytes": len(array.data), "encoding": array.stype}
     try:
         held = npy.read(name, array.data)
     except ProtocolError:
-        return {**facts, **declared, "unreadable": True}
+        declared = {"shape": list(array.shape), "dtype": array.dtype}
+        return {"bytes": len(array.data), "encoding": array.stype, **declared, "unreadable": True}
     found = {"shape": list(held.shape), "dtype": npy.type_name(held.dtype)}
-    return {**facts, **found} if found == declared else {**facts, **found, "declared": declared}
+    facts = {"bytes": len(array.data), "encoding": array.stype, **found}
+    if (array.shape, array.dtype) == (held.shape, found["dtype"]):
+        return facts
+    return {**facts, "declared": {"shape": list(array.shape), "dtype": array.dtype}}
 
 
 def _value(value: object) -> Any:

@@ -77,7 +77,7 @@ def _header(data: bytes) -> _Header:
 def _read_header(data: bytes) -> _Header:
     stream = BytesIO(data)
     shape, fortran_order, dtype = _HEADER_READERS[npy.read_magic(stream)](stream)
-    if dtype.hasobject:
+    if dtype.kind not in "biufc":
         raise ValueError(dtype)
     return _Header(shape, fortran_order, dtype, stream.tell())
 
