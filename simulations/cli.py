@@ -43,6 +43,7 @@ Data = Annotated[
 Out = Annotated[Path | None, typer.Option(help="Run directory; a new one under runs/ by default.")]
 On = Annotated[backends.Name, typer.Option("--backend", help="Merchants work one after another, or on Ray.")]
 Cpus = Annotated[int, typer.Option(min=1, help="Ray only: processors that one merchant occupies.")]
+Workers = Annotated[int, typer.Option(min=1, help="Trainings at a time.")]
 ExperimentFile = Annotated[Path, typer.Argument(help="The experiment's TOML file.")]
 
 
@@ -132,7 +133,7 @@ def compare(
         ),
     ] = None,
     out: Out = None,
-    workers: Annotated[int, typer.Option(min=1, help="Trainings at a time.")] = 1,
+    workers: Workers = 1,
     dataset: Annotated[
         list[str] | None, typer.Option("--dataset", help="Only this one; may be repeated.")
     ] = None,
@@ -147,6 +148,18 @@ def compare(
     written = _study("compare", comparison, directory, asked)
     if page:
         files.write(page, written.encode(), durable=False)
+
+
+@app.command()
+def sweep(
+    file: Annotated[Path, typer.Argument(help="The sweep's TOML file.")],
+    data: Data = None,
+    out: Out = None,
+    workers: Workers = 1,
+) -> None:
+    """Train an experiment at every point of a grid; name the best on validation rows. Goes on if stopped."""
+    directory = out or Path("runs") / f"sweep-{file.stem}"
+    _study("sweep", file, directory, {"data": data, "workers": workers})
 
 
 @app.command()
@@ -256,11 +269,21 @@ def _show_compare(found: Any, directory: Path) -> None:
     _console.print(f"Results: {directory / 'results.md'}", soft_wrap=True)
 
 
+def _show_sweep(found: Any, directory: Path) -> None:
+    from .sweep import page
+
+    _console.print(page.table(found))
+    for failure in page.failures(found):
+        _console.print(failure, markup=False, soft_wrap=True)
+    _console.print(f"\nPage: {directory / 'sweep.html'}, table: {directory / 'sweep.csv'}", soft_wrap=True)
+
+
 _SHOWN: dict[str, Callable[[Any, Path], None]] = {
     "run": _show_run,
     "frontier": _show_frontier,
     "transfer": _show_transfer,
     "compare": _show_compare,
+    "sweep": _show_sweep,
 }
 """Study -> prints what it found."""
 

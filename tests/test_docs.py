@@ -17,6 +17,7 @@ from server.deployment.market import Settings
 from server.enrolment import Members
 from shared_model.schema import Federation, parse_federation
 from simulations.experiment import Experiment
+from simulations.sweep.plan import File as SweepFile
 from tests import cli_reference
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -50,6 +51,7 @@ ROOTS: dict[str, type] = {
     "experiment": Experiment,
     "members": Members,
     "address": Settings,
+    "sweep": SweepFile,
 }
 """What only a whole file of a kind begins with -> that kind."""
 

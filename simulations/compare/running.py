@@ -4,22 +4,19 @@ Guarantee: a comparison that was stopped at any moment goes on when it is run ag
 predictions (`tests/simulations/compare/test_running.py`).
 """
 
-import multiprocessing
-from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from shared_model import schema
 from shared_model.errors import ConfigError
 
+from ..parallel import Progress, together
 from . import jobs, predictions, tuning
 from .jobs import BASELINES, Job
 from .plan import DataSet, Plan, Training, load_plan
 from .predictions import Predictions
-
-Progress = Callable[[str, int, int], None]
-"""Is told of a stage, how many of its steps are done, and how many there are."""
 
 _NO_TRAINING = Training(name=BASELINES, family=BASELINES, where="alone")
 
@@ -77,32 +74,8 @@ def run(asked: Asked, progress: Progress) -> None:
     first = [(d, _NO_TRAINING) for d in plan.dataset]
     rest = [(d, t) for t in plan.training for d in plan.dataset if t in plan.trainings_on(d.name)]
     for stage, pairs in (("what needs no training", first), ("trainings", rest)):
-        _together(asked, plan, pairs, stage, progress)
-
-
-def _together(
-    asked: Asked,
-    plan: Plan,
-    pairs: list[tuple[DataSet, Training]],
-    stage: str,
-    progress: Progress,
-) -> None:
-    progress(stage, 0, len(pairs))
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(asked.workers, mp_context=context) as pool:
-        waiting: set[Future[None]] = {
-            pool.submit(complete, asked, dataset, training, plan.comparison.seeds)
-            for dataset, training in pairs
-        }
-        try:
-            while waiting:
-                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-                for future in done:
-                    future.result()
-                progress(stage, len(pairs) - len(waiting), len(pairs))
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+        calls = [partial(complete, asked, d, training, plan.comparison.seeds) for d, training in pairs]
+        together(calls, workers=asked.workers, stage=stage, progress=progress)
 
 
 def complete(asked: Asked, dataset: DataSet, training: Training, seeds: tuple[int, ...]) -> None:

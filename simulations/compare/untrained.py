@@ -12,7 +12,7 @@ from .. import scores
 from ..baselines import linear_models
 from . import predictions
 from .bench import Bench, places, tasks_of
-from .predictions import Found
+from .predictions import Found, Predictions
 
 
 def predicted(bench: Bench) -> Found:
@@ -27,12 +27,29 @@ def predicted(bench: Bench) -> Found:
     return found
 
 
+def constants(bench: Bench) -> Predictions:
+    """Return the predictions of the best constants alone; rankings have none."""
+    return {
+        place: predictions.predicted(dataset, place, _constant(dataset, task, rows))
+        for name, dataset in bench.datasets.items()
+        for task in tasks_of(bench, name)
+        if not isinstance(dataset.tasks[task], schema.Retrieval)
+        for place, rows in places(dataset, name, task)
+    }
+
+
 def _logits(linear: MultiTaskModel, dataset: Dataset, task: str, rows: Tensor) -> dict[str, Tensor]:
     """Logits of every method that answers a task."""
     spec = dataset.tasks[task]
     if isinstance(spec, schema.Retrieval):
         popular = floors.popularity(dataset, task).expand(len(rows), -1)
         return {"popularity": popular, "bought before": floors.bought_before(dataset, task, rows)}
+    return {
+        "constant": _constant(dataset, task, rows),
+        "linear": logits_of(linear, dataset, task, rows),
+    }
+
+
+def _constant(dataset: Dataset, task: str, rows: Tensor) -> Tensor:
     labels = labels_of(dataset, task, dataset.rows("train", task=task))
-    constant = scores.constant_logits(spec, labels).expand(len(rows), -1)
-    return {"constant": constant, "linear": logits_of(linear, dataset, task, rows)}
+    return scores.constant_logits(dataset.tasks[task], labels).expand(len(rows), -1)

@@ -4,8 +4,9 @@ A study is a function of its file, its arguments and a directory. It goes on whe
 called again with the same directory, and writes its results there.
 """
 
+import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -96,14 +97,14 @@ def inputs_of_experiment(asked: Asked) -> Inputs:
         files=(asked.file, asked.file.parent / loaded.experiment.contract),
         data=(folder,) if folder else (),
         seeds=loaded.experiment.seeds,
-        arguments={**asked.arguments, "data": str(folder.absolute()) if folder else None},
+        arguments={**asked.arguments, "data": str(folder) if folder else None},
     )
 
 
 def data_folder(experiment: Experiment, file: Path) -> Path | None:
     """Return the folder that an experiment's market reads; None where it is made up."""
     named = getattr(experiment.market, "directory", "")
-    return file.parent / named if named else None
+    return Path(os.path.normpath((file.parent / named).absolute())) if named else None
 
 
 def _run(asked: Asked, progress: Progress) -> Any:
@@ -177,6 +178,25 @@ def _inputs_of_comparison(asked: Asked) -> Inputs:
     )
 
 
+def _sweep(asked: Asked, progress: Progress) -> Any:
+    from ..sweep import page, plan, running, table
+
+    planned = plan.load(asked.file, data=asked.data)
+    running.run(planned, asked.out, workers=asked.arguments["workers"], progress=progress)
+    found = table.results(planned, asked.out, asked.command)
+    table.write(found, asked.out)
+    page.write_page(found, asked.out / "sweep.html")
+    return found
+
+
+def _inputs_of_sweep(asked: Asked) -> Inputs:
+    from ..sweep import plan
+
+    planned = plan.load(asked.file, data=asked.data)
+    own = replace(asked, file=planned.experiment)
+    return replace(read := inputs_of_experiment(own), files=(asked.file, *read.files), seeds=planned.seeds)
+
+
 STUDIES: dict[str, Study] = {
     "run": Study(perform=_run, inputs=inputs_of_experiment, results=("result.json", *TRAININGS)),
     "frontier": Study(
@@ -193,6 +213,9 @@ STUDIES: dict[str, Study] = {
         perform=_compare,
         inputs=_inputs_of_comparison,
         results=("compare.json", "predictions/**/*.npz", "truth/**/*.npz"),
+    ),
+    "sweep": Study(
+        perform=_sweep, inputs=_inputs_of_sweep, results=("sweep.json", "sweep.csv", "points/*/*.npz")
     ),
 }
 """Name, as in `fedbazaar-sim NAME` -> how it is run."""
