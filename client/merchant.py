@@ -6,11 +6,13 @@ The merchant cannot tell the difference.
 
 import hashlib
 import threading
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from shared_model import precision, schema
@@ -231,7 +233,7 @@ class Merchant:
         planned = self.federation.federation.rounds
         if not 1 <= instruction.round <= planned:
             raise Refused(Refusal.ROUND, f"round {instruction.round} is not one of the {planned} planned")
-        if problem := problem_with(arrays, self._shapes, agreed.dtype):
+        if problem := problem_with(arrays, self._shapes, agreed.down):
             raise Refused(Refusal.ARRAYS, problem)
         if digest(arrays) != instruction.digest:
             raise Refused(Refusal.ARRAYS, "the arrays are not those that the instruction names")
@@ -261,9 +263,10 @@ class Merchant:
         load(self._model, self._local_of(last))
         told = self._rounds.train(self._model, instruction, last.memory if last is not None else {})
         trained = to_arrays(self._model, self._model.shared_parameters())
-        reply = precision.encoded(trained, start, self._precision)
+        reply = precision.encoded(trained, start, self._precision, self._uniform(instruction))
         local = take(self._model, self._model.local_parameters())
-        if problem := problem_with(reply, self._shapes, self._precision.dtype) or _not_finite(local):
+        problem = precision.problem_with(reply, self._shapes, self._precision) or _not_finite(local)
+        if problem:
             raise Refused(Refusal.FAILED, f"training diverged: {problem}. Lower local.learning_rate.")
         reply |= told.extra
         state = RoundState(
@@ -279,6 +282,11 @@ class Merchant:
         )
         save_round(self.config.state, state)
         return Answer(reply, told.ledger)
+
+    def _uniform(self, instruction: Instruction) -> Callable[[int], NDArray[np.float32]]:
+        """Return what decides by chance how an answer is rounded; the draws are the merchant's own."""
+        generator = self._stream(f"rounding/{instruction.lineage}", instruction.round)
+        return lambda size: torch.rand(size, generator=generator).numpy()
 
     def _local_of(self, last: RoundState | None) -> Mapping[str, Tensor]:
         """Return the parameters that stay, as the last round left them; before the first, as they began.

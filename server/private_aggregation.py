@@ -24,25 +24,21 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from shared_model.errors import BudgetExhausted
 from shared_model.privacy.calibration import calibrated
 from shared_model.privacy.events import PrivacyEvent
 from shared_model.privacy.ledger import Charge, Ledger, Limit
 from shared_model.privacy.secure_normal import NormalSource, SecureNormal, to_public_grid
-from shared_model.protocol import Instruction, SharedArrays
+from shared_model.protocol import Instruction
 from shared_model.schema import Federation, MerchantPrivacy
 
-from .aggregation import Arrays
+from .aggregation import Arrays, Update
 
 LEDGER = "merchants-ledger.jsonl"
 """In the run directory: what the rounds of the run released about its merchants."""
-
-_BLOCK = 1 << 15
 
 NoiseOf = Callable[[int], NormalSource]
 """Round -> the source of its noise."""
@@ -59,14 +55,12 @@ def noise_multiplier(policy: MerchantPrivacy, rounds: int) -> float:
     return calibrated(plan, epsilon=policy.epsilon, delta=policy.delta)
 
 
-def clip_factor(
-    values: SharedArrays, start: SharedArrays, names: Collection[str], clipping_norm: float
-) -> float:
-    """Return min(1, C / norm), the norm being that of values - start over all arrays in `names` together.
+def clip_factor(update: Update, names: Collection[str], clipping_norm: float) -> float:
+    """Return min(1, C / norm), the norm being that of an update over all arrays in `names` together.
 
-    The norm is L2 in float64. An update of zero keeps its length.
+    The norm is L2 in float64, of the numbers that are added. An update of zero keeps its length.
     """
-    squares = sum(_square(values[name].reshape(-1), start[name].reshape(-1)) for name in names)
+    squares = sum(float(block @ block) for name in names for _, block in update.blocks(name))
     return clipping_norm / max(math.sqrt(squares), clipping_norm)
 
 
@@ -129,9 +123,9 @@ class MerchantLayer:
     ledger: Ledger
     noise_of: NoiseOf
 
-    def clip_factor(self, values: SharedArrays, start: SharedArrays, names: Collection[str]) -> float:
+    def clip_factor(self, update: Update, names: Collection[str]) -> float:
         """Return by how much one update is shortened (`clip_factor`)."""
-        return clip_factor(values, start, names, self.policy.clipping_norm)
+        return clip_factor(update, names, self.policy.clipping_norm)
 
     def noise_std(self, asked: Mapping[str, tuple[float, Collection[str]]]) -> float:
         """Return the standard deviation of the noise on the sum over `asked` (as with `divisors`)."""
@@ -208,13 +202,3 @@ def opened(
     multiplier = noise_multiplier(policy, federation.federation.rounds)
     with Ledger(directory / LEDGER, durable=durable) as ledger:
         yield MerchantLayer(policy=policy, multiplier=multiplier, ledger=ledger, noise_of=noise_of)
-
-
-def _square(value: NDArray[Any], start: NDArray[Any]) -> float:
-    """Return the squared norm of value - start, both of shape (size,), in float64."""
-    total = 0.0
-    for first in range(0, value.size, _BLOCK):
-        part = slice(first, first + _BLOCK)
-        update = np.subtract(value[part], start[part], dtype=np.float64)
-        total += float(update @ update)
-    return total

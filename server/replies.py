@@ -6,13 +6,12 @@ of an error reply only the code is ever read, never the text that came with it.
 
 import re
 from collections.abc import Mapping
-from typing import Any
 
-import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Message, RecordDict
 
-from shared_model import protocol
+from shared_model import precision, protocol
 from shared_model.errors import ProtocolError, VersionMismatch
+from shared_model.precision import Precision
 from shared_model.protocol import Answer, Instruction, Refusal, Report, SharedArrays
 
 from . import wire
@@ -36,7 +35,7 @@ def check(
     reply: Message,
     instruction: Instruction,
     expected: Mapping[str, tuple[int, ...]],
-    dtype: np.dtype[Any],
+    agreed: Precision,
     *,
     private: bool,
     told: int = 0,
@@ -47,7 +46,7 @@ def check(
         reply: What came back.
         instruction: What was asked.
         expected: Shape of every array of the contract.
-        dtype: Of all of them.
+        agreed: The contract's precision, which says what type they have and what travels beside them.
         private: Whether the contract has a privacy policy, so that a reply names the head of a ledger.
         told: Length of the array of telemetry; 0 where the contract has none.
     """
@@ -56,7 +55,7 @@ def check(
     answer = _checked(reply.content, instruction, private)
     if isinstance(answer, str):
         return answer
-    problem = _problem_with_arrays(answer.arrays, expected, dtype, told)
+    problem = _problem_with_arrays(answer.arrays, expected, agreed, told)
     return answer if problem is None else _short(problem)
 
 
@@ -89,13 +88,13 @@ def _checked(content: RecordDict, instruction: Instruction, private: bool) -> An
 
 
 def _problem_with_arrays(
-    arrays: SharedArrays, expected: Mapping[str, tuple[int, ...]], dtype: np.dtype[Any], told: int
+    arrays: SharedArrays, expected: Mapping[str, tuple[int, ...]], agreed: Precision, told: int
 ) -> str | None:
     if not told:
-        return protocol.problem_with(arrays, expected, dtype)
+        return precision.problem_with(arrays, expected, agreed)
     sums = {name: array for name, array in arrays.items() if name == protocol.TELEMETRY}
     rest = {name: array for name, array in arrays.items() if name != protocol.TELEMETRY}
-    return protocol.problem_with(rest, expected, dtype) or protocol.problem_with(
+    return precision.problem_with(rest, expected, agreed) or protocol.problem_with(
         sums, {protocol.TELEMETRY: (told,)}
     )
 

@@ -13,13 +13,14 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricReco
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
-from shared_model import precision, protocol
+from shared_model import protocol
 from shared_model.errors import AggregationError, UnaccountedRelease
 from shared_model.precision import PRECISIONS
 from shared_model.protocol import Instruction
 from shared_model.schema import Federation
 
 from . import aggregation, averaging, drawing, optimizers, questions, replies, telemetry
+from .aggregation import Update
 from .checkpoint import Progress
 from .open_round import OpenRound, needed, sender
 from .private_aggregation import MerchantLayer
@@ -207,7 +208,7 @@ class FederatedStrategy(Strategy):
             reply,
             opened.instruction,
             self._shapes,
-            self._precision.dtype,
+            self._precision,
             private=self._federation.privacy is not None,
             told=len(telemetry.tasks_of(self._federation)),
         )
@@ -215,12 +216,11 @@ class FederatedStrategy(Strategy):
             opened.refused[member.name] = checked
             self._note("reply_refused", round=number, merchant=member.name, reason=checked)
             return
-        parameters = {name: checked.arrays[name] for name in self._shapes}
-        values = precision.decoded(parameters, opened.start, self._precision)
+        update = Update(checked.arrays, opened.start, self._precision)
         weight, names = self._counts(member)
         if self._layer is not None:
-            weight *= self._layer.clip_factor(values, opened.start, names)
-        opened.total = aggregation.add(opened.total, values, opened.start, weight=weight, names=names)
+            weight *= self._layer.clip_factor(update, names)
+        opened.total = aggregation.add(opened.total, update, weight=weight, names=names)
         opened.accepted.append(member.name)
         if checked.ledger:
             opened.ledgers[member.name] = checked.ledger

@@ -34,6 +34,10 @@ TELEMETRY = "telemetry"
 """The one array of an answer that is no parameter: noised sums of losses, float32, where the contract has
 `[privacy.telemetry]`; one number for each common task but retrieval, in order of name."""
 
+SCALES = "scales"
+"""The array of an answer that says how long a step of every other one is, float32, one number for each
+parameter in order of name, where the contract's precision has steps (`shared_model.precision`)."""
+
 SharedArrays = dict[str, NDArray[Any]]
 """What travels: arrays of the contract's precision, under its parameter names."""
 
@@ -175,7 +179,8 @@ class Answer:
     """What a merchant answers to a round.
 
     Attributes:
-        arrays: The new shared parameters, or their change (`shared_model.precision`); and `TELEMETRY`.
+        arrays: The new shared parameters, or their change (`shared_model.precision`); `SCALES` and
+            `TELEMETRY` where the contract has them.
         ledger: Head of the merchant's ledger once this round was charged, 64 hex digits; empty without a
             privacy policy. It is a hash over what was charged, so it says nothing of what was not.
     """

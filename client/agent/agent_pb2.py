@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x63lient/agent/agent.proto\x12\x12\x66\x65\x64\x62\x61zaar.agent.v1\"\t\n\x07Nothing\"F\n\x0b\x44\x65scription\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04tier\x18\x02 \x01(\t\x12\r\n\x05tasks\x18\x03 \x03(\t\x12\x0c\n\x04role\x18\x04 \x01(\t\"\xb8\x01\n\x0bInstruction\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x13\n\x0b\x66ingerprint\x18\x03 \x01(\t\x12\x0f\n\x07lineage\x18\x04 \x01(\t\x12\r\n\x05round\x18\x05 \x01(\x03\x12\x0e\n\x06\x64igest\x18\x06 \x01(\t\x12\x10\n\x08merchant\x18\x07 \x01(\t\x12\x10\n\x08\x61nswered\x18\x08 \x01(\x03\x12\x11\n\tsignature\x18\t \x01(\t\x12\x0e\n\x06ledger\x18\n \x01(\t\"[\n\x08Question\x12\x36\n\x0binstruction\x18\x01 \x01(\x0b\x32\x1f.fedbazaar.agent.v1.InstructionH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\")\n\x04Told\x12\x0e\n\x06ledger\x18\x01 \x01(\t\x12\x11\n\ttelemetry\x18\x02 \x03(\x02\"K\n\x06\x41nswer\x12(\n\x04told\x18\x01 \x01(\x0b\x32\x18.fedbazaar.agent.v1.ToldH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"\x1c\n\x0cStatusReport\x12\x0c\n\x04json\x18\x01 \x01(\t2\xe1\x01\n\x08Merchant\x12H\n\x08\x44\x65scribe\x12\x1b.fedbazaar.agent.v1.Nothing\x1a\x1f.fedbazaar.agent.v1.Description\x12\x45\n\x05Train\x12\x1c.fedbazaar.agent.v1.Question\x1a\x1a.fedbazaar.agent.v1.Answer(\x01\x30\x01\x12\x44\n\x05\x41\x64opt\x12\x1c.fedbazaar.agent.v1.Question\x1a\x1b.fedbazaar.agent.v1.Nothing(\x01\x32\x96\x01\n\x05Owner\x12G\n\x06Status\x12\x1b.fedbazaar.agent.v1.Nothing\x1a .fedbazaar.agent.v1.StatusReport\x12\x44\n\x05\x41\x64opt\x12\x1c.fedbazaar.agent.v1.Question\x1a\x1b.fedbazaar.agent.v1.Nothing(\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x63lient/agent/agent.proto\x12\x12\x66\x65\x64\x62\x61zaar.agent.v1\"\t\n\x07Nothing\"F\n\x0b\x44\x65scription\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04tier\x18\x02 \x01(\t\x12\r\n\x05tasks\x18\x03 \x03(\t\x12\x0c\n\x04role\x18\x04 \x01(\t\"\xb8\x01\n\x0bInstruction\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x13\n\x0b\x66ingerprint\x18\x03 \x01(\t\x12\x0f\n\x07lineage\x18\x04 \x01(\t\x12\r\n\x05round\x18\x05 \x01(\x03\x12\x0e\n\x06\x64igest\x18\x06 \x01(\t\x12\x10\n\x08merchant\x18\x07 \x01(\t\x12\x10\n\x08\x61nswered\x18\x08 \x01(\x03\x12\x11\n\tsignature\x18\t \x01(\t\x12\x0e\n\x06ledger\x18\n \x01(\t\"[\n\x08Question\x12\x36\n\x0binstruction\x18\x01 \x01(\x0b\x32\x1f.fedbazaar.agent.v1.InstructionH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"9\n\x04Told\x12\x0e\n\x06ledger\x18\x01 \x01(\t\x12\x11\n\ttelemetry\x18\x02 \x03(\x02\x12\x0e\n\x06scales\x18\x03 \x03(\x02\"K\n\x06\x41nswer\x12(\n\x04told\x18\x01 \x01(\x0b\x32\x18.fedbazaar.agent.v1.ToldH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"\x1c\n\x0cStatusReport\x12\x0c\n\x04json\x18\x01 \x01(\t2\xe1\x01\n\x08Merchant\x12H\n\x08\x44\x65scribe\x12\x1b.fedbazaar.agent.v1.Nothing\x1a\x1f.fedbazaar.agent.v1.Description\x12\x45\n\x05Train\x12\x1c.fedbazaar.agent.v1.Question\x1a\x1a.fedbazaar.agent.v1.Answer(\x01\x30\x01\x12\x44\n\x05\x41\x64opt\x12\x1c.fedbazaar.agent.v1.Question\x1a\x1b.fedbazaar.agent.v1.Nothing(\x01\x32\x96\x01\n\x05Owner\x12G\n\x06Status\x12\x1b.fedbazaar.agent.v1.Nothing\x1a .fedbazaar.agent.v1.StatusReport\x12\x44\n\x05\x41\x64opt\x12\x1c.fedbazaar.agent.v1.Question\x1a\x1b.fedbazaar.agent.v1.Nothing(\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,13 +40,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_QUESTION']._serialized_start=318
   _globals['_QUESTION']._serialized_end=409
   _globals['_TOLD']._serialized_start=411
-  _globals['_TOLD']._serialized_end=452
-  _globals['_ANSWER']._serialized_start=454
-  _globals['_ANSWER']._serialized_end=529
-  _globals['_STATUSREPORT']._serialized_start=531
-  _globals['_STATUSREPORT']._serialized_end=559
-  _globals['_MERCHANT']._serialized_start=562
-  _globals['_MERCHANT']._serialized_end=787
-  _globals['_OWNER']._serialized_start=790
-  _globals['_OWNER']._serialized_end=940
+  _globals['_TOLD']._serialized_end=468
+  _globals['_ANSWER']._serialized_start=470
+  _globals['_ANSWER']._serialized_end=545
+  _globals['_STATUSREPORT']._serialized_start=547
+  _globals['_STATUSREPORT']._serialized_end=575
+  _globals['_MERCHANT']._serialized_start=578
+  _globals['_MERCHANT']._serialized_end=803
+  _globals['_OWNER']._serialized_start=806
+  _globals['_OWNER']._serialized_end=956
 # @@protoc_insertion_point(module_scope)

@@ -55,12 +55,14 @@ class Question(_message.Message):
     def __init__(self, instruction: _Optional[_Union[Instruction, _Mapping]] = ..., chunk: _Optional[bytes] = ...) -> None: ...
 
 class Told(_message.Message):
-    __slots__ = ("ledger", "telemetry")
+    __slots__ = ("ledger", "telemetry", "scales")
     LEDGER_FIELD_NUMBER: _ClassVar[int]
     TELEMETRY_FIELD_NUMBER: _ClassVar[int]
+    SCALES_FIELD_NUMBER: _ClassVar[int]
     ledger: str
     telemetry: _containers.RepeatedScalarFieldContainer[float]
-    def __init__(self, ledger: _Optional[str] = ..., telemetry: _Optional[_Iterable[float]] = ...) -> None: ...
+    scales: _containers.RepeatedScalarFieldContainer[float]
+    def __init__(self, ledger: _Optional[str] = ..., telemetry: _Optional[_Iterable[float]] = ..., scales: _Optional[_Iterable[float]] = ...) -> None: ...
 
 class Answer(_message.Message):
     __slots__ = ("told", "chunk")

@@ -49,8 +49,8 @@ class Terms:
     def layout(self, kind: Kind) -> wire.Layout:
         """Return what comes after an instruction: released parameters are always float32."""
         dtypes: dict[Kind, np.dtype[Any]] = {
-            "train": PRECISIONS[self.precision].dtype,
-            "adopt": PRECISIONS["float32"].dtype,
+            "train": PRECISIONS[self.precision].down,
+            "adopt": PRECISIONS["float32"].down,
         }
         return wire.layout(self.shapes, dtypes[kind])
 

@@ -1,7 +1,8 @@
 """How a question and its answer cross the socket: what is asked or told, then chunks of raw numbers.
 
 Names, shapes, types and sizes do not travel: both ends know them, the agent from the contract, its caller
-from the question. The numbers follow one another in order of name, little endian, without gaps.
+from the question; where scales are told, the answer's numbers are whole steps of one byte. The numbers
+follow one another in order of name, little endian, without gaps.
 
 Guarantee: the receiver allocates what it expects, never what a peer announces, and refuses the first byte
 beyond it (`tests/client/agent/test_wire.py`).
@@ -9,13 +10,13 @@ beyond it (`tests/client/agent/test_wire.py`).
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from shared_model.errors import Refused
-from shared_model.protocol import TELEMETRY, Answer, Instruction, Refusal, SharedArrays
+from shared_model.protocol import SCALES, TELEMETRY, Answer, Instruction, Refusal, SharedArrays
 
 from . import agent_pb2
 
@@ -128,9 +129,9 @@ def chunks_in(following: Iterable[agent_pb2.Question]) -> Iterator[bytes]:
 
 def answers(answer: Answer) -> Iterator[agent_pb2.Answer]:
     """Yield the messages of an answer."""
-    parameters = {name: array for name, array in answer.arrays.items() if name != TELEMETRY}
-    sums = answer.arrays.get(TELEMETRY, ())
-    yield agent_pb2.Answer(told=agent_pb2.Told(ledger=answer.ledger, telemetry=map(float, sums)))
+    parameters = {n: array for n, array in answer.arrays.items() if n not in (SCALES, TELEMETRY)}
+    sums, scales = (map(float, answer.arrays.get(name, ())) for name in (TELEMETRY, SCALES))
+    yield agent_pb2.Answer(told=agent_pb2.Told(ledger=answer.ledger, telemetry=sums, scales=scales))
     for chunk in chunks(parameters):
         yield agent_pb2.Answer(chunk=chunk)
 
@@ -145,7 +146,11 @@ def answer_in(messages: Iterable[agent_pb2.Answer], expected: Layout) -> Answer:
     first = next(following, None)
     if first is None or first.WhichOneof("part") != "told":
         raise Refused(Refusal.ARRAYS, "the answer does not begin with what is told")
+    if scales := list(first.told.scales):
+        expected = tuple(replace(array, dtype=np.dtype(np.int8)) for array in expected)
     arrays = received((message.chunk for message in following), expected)
+    if scales:
+        arrays[SCALES] = np.array(scales, np.float32)
     if sums := list(first.told.telemetry):
         arrays[TELEMETRY] = np.array(sums, np.float32)
     return Answer(arrays, ledger=first.told.ledger)

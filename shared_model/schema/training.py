@@ -59,7 +59,7 @@ class Rounds:
     deadline_seconds: Positive = 600.0
     attempts: Count = 3
     pace_seconds: NonNegative = 0.0
-    precision: Literal["float32", "float16"] = "float32"
+    precision: Literal["float32", "float16", "int8"] = "float32"
     hash_key: str = "fedbazaar"
     coordinator_key: Annotated[str, Field(pattern=r"^(ed25519:[A-Za-z0-9+/]{43}=)?$")] = ""
 

@@ -127,8 +127,10 @@ class _Allowed:
 
     @classmethod
     def by(cls, federation: Federation) -> "_Allowed":
-        agreed = PRECISIONS[federation.federation.precision].dtype.name
-        arrays = {n: (a.shape, agreed) for n, a in initial_shared(federation, 0).items()}
+        agreed = PRECISIONS[federation.federation.precision]
+        arrays = {n: (a.shape, agreed.up.name) for n, a in initial_shared(federation, 0).items()}
+        if agreed.scaled:
+            arrays[protocol.SCALES] = ((len(arrays),), "float32")
         if federation.privacy is not None and federation.privacy.telemetry is not None:
             arrays[protocol.TELEMETRY] = ((len(trained_tasks(federation)),), "float32")
         return cls(arrays=arrays, rounds=federation.federation.rounds, private=federation.privacy is not None)

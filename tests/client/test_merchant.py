@@ -23,9 +23,11 @@ from client.personalization import METHODS, ditto
 from client.personalization.start import Start
 from client.rounds import Trained
 from client.state import load_round, load_serving, save_serving
+from shared_model import precision
 from shared_model.errors import ConfigError, DataError, FingerprintMismatch, Refused, StateError
 from shared_model.model import MultiTaskModel
 from shared_model.parameters import load
+from shared_model.precision import PRECISIONS
 from shared_model.protocol import Refusal, SharedArrays
 
 from . import shops
@@ -150,6 +152,20 @@ def test_in_half_precision_the_change_travels(tmp_path: Path) -> None:
     assert all(array.dtype == np.float16 for array in change.values())
     for name, value in trained(full).items():
         np.testing.assert_allclose(start[name].astype(np.float32) + change[name], value, atol=2e-3)
+
+
+def test_in_whole_steps_the_change_travels_and_the_same_round_gets_the_same_bytes(tmp_path: Path) -> None:
+    full = shops.merchant(tmp_path / "full")
+    byte = shops.merchant(tmp_path / "byte", agreement=shops.contract(federation={"precision": "int8"}))
+    start = {name: array.astype(np.float16) for name, array in shops.start(byte.federation).items()}
+    change = trained(byte, start)
+    steps = precision.scales_of(change, PRECISIONS["int8"])
+    for name, value in trained(full).items():
+        assert change[name].dtype == np.int8
+        back = start[name].astype(np.float32) + steps[name] * change[name]
+        np.testing.assert_allclose(back, value, atol=steps[name] + 2e-3)
+    again = trained(byte, start)
+    assert {n: a.tobytes() for n, a in again.items()} == {n: a.tobytes() for n, a in change.items()}
 
 
 def test_in_half_precision_the_release_is_whole(tmp_path: Path) -> None:

@@ -3,7 +3,9 @@ import pytest
 import torch
 
 from server import aggregation, optimizers
+from server.aggregation import Update
 from server.optimizers import OPTIMIZERS
+from shared_model.precision import PRECISIONS
 from shared_model.schema import ServerOptimizer
 
 UPDATES = [np.array([1.0, -2.0]), np.array([0.5, 4.0]), np.array([-3.0, 0.25])]
@@ -31,8 +33,9 @@ def test_reptile_at_rate_1_with_equal_weights_is_fedavg():
 def test_reptile_steps_from_the_start_towards_the_mean_of_what_merchants_made_of_it():
     # from a start of 1 merchants of one weight end at 3 and 5: the mean is 4, a quarter of the way 1.75
     start = {"w": np.ones(1)}
-    once = aggregation.add(aggregation.WeightedSum(), {"w": np.array([3.0])}, start, weight=1.0, names=("w",))
-    both = aggregation.add(once, {"w": np.array([5.0])}, start, weight=1.0, names=("w",))
+    three, five = (Update({"w": np.array([v])}, start, PRECISIONS["float32"]) for v in (3.0, 5.0))
+    once = aggregation.add(aggregation.WeightedSum(), three, weight=1.0, names=("w",))
+    both = aggregation.add(once, five, weight=1.0, names=("w",))
     update = aggregation.mean_update(both, {"w": (1,)})
     _, x = optimizers.reptile({}, start, update, ServerOptimizer(optimizer="reptile"), 0.25)
     assert x["w"].tolist() == [1.75]

@@ -11,11 +11,13 @@ import pytest
 from flwr.app import Error, Message
 
 from server import checkpoint, private_aggregation
+from server.aggregation import Update
 from server.coordinator import train
 from server.private_aggregation import LEDGER, clip_factor, divisors, noise_multiplier, noisy_mean
 from server.roster import Member
 from server.strategy import FederatedStrategy
 from shared_model.errors import BudgetExhausted, UnaccountedRelease
+from shared_model.precision import PRECISIONS
 from shared_model.privacy import accounting
 from shared_model.privacy.events import PrivacyEvent
 from shared_model.privacy.ledger import Ledger
@@ -95,9 +97,10 @@ def stop(summary):
 def test_an_update_is_clipped_to_the_norm_over_all_arrays_together():
     start = {"a": np.zeros(1, np.float32), "b": np.zeros((1, 1), np.float32)}
     values = {"a": np.array([3.0], np.float32), "b": np.array([[4.0]], np.float32)}
-    assert clip_factor(values, start, ("a", "b"), 2.0) == 2.0 / 5.0
-    assert clip_factor(values, start, ("a",), 2.0) == 2.0 / 3.0
-    assert clip_factor(values, start, ("a", "b"), 6.0) == 1.0
+    update = Update(values, start, PRECISIONS["float32"])
+    assert clip_factor(update, ("a", "b"), 2.0) == 2.0 / 5.0
+    assert clip_factor(update, ("a",), 2.0) == 2.0 / 3.0
+    assert clip_factor(update, ("a", "b"), 6.0) == 1.0
 
 
 def test_the_mean_is_that_of_the_clipped_updates_over_all_who_were_asked(tmp_path):

@@ -9,8 +9,10 @@ import math
 
 import numpy as np
 
+from server.aggregation import Update
 from server.private_aggregation import clip_factor, noise_multiplier, noisy_mean
 from shared_model import schema
+from shared_model.precision import PRECISIONS
 from simulations import seeds
 
 from ..findings import Finding
@@ -57,5 +59,6 @@ def _moved(layer: schema.MerchantPrivacy, norm: float) -> float:
     part = norm * layer.clipping_norm / math.sqrt(2)
     start = {name: np.zeros(3, np.float32) for name in ("a", "b")}
     values = {name: np.array([part, 0.0, 0.0], np.float32) for name in start}
-    factor = clip_factor(values, start, list(start), layer.clipping_norm)
+    update = Update(values, start, PRECISIONS["float32"])
+    factor = clip_factor(update, list(start), layer.clipping_norm)
     return factor * math.hypot(*(float(v[0]) for v in values.values())) / layer.clipping_norm

@@ -17,7 +17,7 @@ from client.rounds import Trained
 from shared_model import signing
 from shared_model.errors import Refused
 from shared_model.model import MultiTaskModel
-from shared_model.protocol import Instruction, Refusal, SharedArrays
+from shared_model.protocol import SCALES, Instruction, Refusal, SharedArrays
 from tests.client import shops
 from tests.client.agent.desk import OTHER_KEY, Desk, contract, desk, forged, offered, signed
 from tests.client.waiting import eventually
@@ -61,6 +61,16 @@ def test_in_half_precision_the_answer_is_half_precision(tmp_path: Path) -> None:
         assert {array.dtype for array in answer.values()} == {np.dtype(np.float16)}
         opened.adopt()
         assert opened.merchant.served()
+
+
+def test_whole_steps_and_their_lengths_cross_the_socket(tmp_path: Path) -> None:
+    direct = shops.merchant(tmp_path / "direct", agreement=contract(precision="int8"))
+    with desk(shops.merchant(tmp_path / "behind", agreement=contract(precision="int8"))) as behind:
+        arrays = behind.start()
+        assert {array.dtype for array in arrays.values()} == {np.dtype(np.float16)}
+        answer = behind.train(arrays)
+        assert same(answer, direct.train(signed(direct.federation, arrays), arrays).arrays)
+        assert {array.dtype for n, array in answer.items() if n != SCALES} == {np.dtype(np.int8)}
 
 
 def test_the_same_round_asked_again_gets_the_same_bytes_and_trains_once(open_desk: Desk) -> None:

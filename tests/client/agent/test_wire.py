@@ -11,7 +11,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSe
 
 from client.agent import agent_pb2, wire
 from shared_model.errors import Refused
-from shared_model.protocol import TELEMETRY, Answer, Instruction, Refusal, SharedArrays
+from shared_model.protocol import SCALES, TELEMETRY, Answer, Instruction, Refusal, SharedArrays
 
 ROOT = Path(__file__).resolve().parents[3]
 TWO = {"b": np.arange(6, dtype=np.float32).reshape(2, 3), "a": np.array([7.0], np.float32)}
@@ -88,6 +88,14 @@ def test_an_instruction_crosses_whole() -> None:
         signature="s",
     )
     assert wire.instruction_in(next(wire.questions(asked, TWO))) == asked
+
+
+def test_an_answer_of_whole_steps_crosses_with_their_lengths_in_a_quarter_of_the_bytes() -> None:
+    steps = {name: np.arange(array.size, dtype=np.int8).reshape(array.shape) for name, array in TWO.items()}
+    answer = Answer({**steps, SCALES: np.array([0.5, 2.0], np.float32)}, ledger="f" * 64)
+    crossed = wire.answer_in(wire.answers(answer), wire.layout_of(TWO))
+    assert same(crossed.arrays, answer.arrays)
+    assert sum(len(message.chunk) for message in wire.answers(answer)) == 7
 
 
 @pytest.mark.parametrize("told", [{}, {TELEMETRY: np.array([0.1, 2.0], np.float32)}], ids=["plain", "told"])

@@ -11,8 +11,10 @@ import pytest
 from client.merchant import Merchant
 from client.private.ledgers import ledger_file
 from client.state import load_round
+from shared_model import precision
 from shared_model.errors import ConfigError, DataError, Refused
 from shared_model.model import initial_shared
+from shared_model.precision import PRECISIONS
 from shared_model.privacy.accounting import epsilon
 from shared_model.privacy.ledger import Ledger, read_charges, read_entries
 from shared_model.privacy.plan import plan_of
@@ -319,3 +321,23 @@ def test_a_crowd_under_one_key_is_told_to_the_merchants_own_log(
 
 def test_where_nobody_shares_a_key_nothing_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert crowd_warnings(tmp_path, caplog, guests=0) == []
+
+
+def test_whole_steps_are_made_of_what_has_its_noise_and_cost_nothing(tmp_path: Path) -> None:
+    """The same round in full precision gives the noised arrays; what travels lies within a step of them."""
+    agreed = {"local_steps": 1, "full_batch": True, "rounds": 3}
+    answers, charges = {}, {}
+    for kind in ("float32", "int8"):
+        told = shops.contract(federation={**agreed, "precision": kind}, privacy=POLICY)
+        shop = merchant(tmp_path / kind, seed=0, agreement=told)
+        start = {n: a.astype(np.float16) for n, a in initial_shared(shop.federation, 0).items()}
+        sent = precision.rounded(start, PRECISIONS[kind])
+        answers[kind] = shop.train(shops.instruction(shop.federation, sent), sent).arrays
+        file = ledger_file(shop.config.ledger, seed=0, lineage="spring")
+        charges[kind] = [charge.events for charge in read_charges(file)]
+    assert charges["int8"] == charges["float32"]
+    steps = precision.scales_of(answers["int8"], PRECISIONS["int8"])
+    for name, noised in answers["float32"].items():
+        arrived = start[name].astype(np.float32) + steps[name] * answers["int8"][name]
+        assert np.abs(noised - start[name]).max() > 0
+        assert np.abs(arrived - noised).max() <= steps[name] * (1 + 1e-3)

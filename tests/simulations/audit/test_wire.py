@@ -61,6 +61,18 @@ def findings(directory):
     return [f.removeprefix(start) for f in audited(directory).findings if f.startswith(start)]
 
 
+def whole_steps(question):
+    start = received(question)
+    steps = {name: np.ones(array.shape, np.int8) for name, array in start.items()}
+    return answer(question, {**steps, "scales": np.ones(len(steps), np.float32)})
+
+
+def test_whole_steps_and_their_lengths_are_agreed_where_the_contract_says_so(tmp_path):
+    agreed = {**TABLES, "federation": {**TABLES["federation"], "precision": "int8"}}
+    assert audited(run(tmp_path / "agreed", whole_steps, whole_steps, tables=agreed)).findings == ()
+    assert "unknown array scales" in findings(run(tmp_path / "not", whole_steps))
+
+
 def with_record(name, record):
     def act(question):
         reply = answer(question, received(question))
