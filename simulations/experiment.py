@@ -106,6 +106,9 @@ def load_experiment(path: Path, *, data: Path | None = None) -> Experiment:
         ConfigError: The file is missing or says something that is not allowed, or no folder was named.
     """
     tables = declared.read_toml(path)
-    if data is not None and isinstance(tables.get("market"), dict):
-        tables["market"]["directory"] = str(data.absolute())
+    market, plan = tables.get("market"), tables.get("experiment")
+    if data is not None and isinstance(market, dict):
+        market["directory"] = str(data.absolute())
+    if isinstance(market, dict) and isinstance(plan, dict) and market.get("kind") == "scenario":
+        market.setdefault("contract", plan.get("contract", ""))
     return declared.parse(Experiment, tables, file=path)

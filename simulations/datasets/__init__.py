@@ -9,7 +9,9 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from .. import scenarios
 from ..market import Market
+from ..scenarios.options import ScenarioMarket
 from . import aliexpress, olist, online_retail, online_shoppers, synthetic, synthetic_tables
 from .aliexpress import AliExpressMarket
 from .olist import OlistMarket
@@ -25,6 +27,7 @@ __all__ = [
     "OlistMarket",
     "OnlineRetailMarket",
     "OnlineShoppersMarket",
+    "ScenarioMarket",
     "SyntheticMarket",
     "SyntheticTablesMarket",
     "read",
@@ -36,7 +39,8 @@ MarketOptions = Annotated[
     | OlistMarket
     | OnlineRetailMarket
     | OnlineShoppersMarket
-    | AliExpressMarket,
+    | AliExpressMarket
+    | ScenarioMarket,
     Field(discriminator="kind"),
 ]
 
@@ -47,6 +51,7 @@ READERS: dict[str, Callable[[Any, Path], Market]] = {
     "online_retail": online_retail.read,
     "online_shoppers": online_shoppers.read,
     "aliexpress": aliexpress.read,
+    "scenario": scenarios.read,
 }
 """Kind of market -> function of its options and of the folder that relative paths start from."""
 
