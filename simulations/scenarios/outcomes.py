@@ -44,7 +44,7 @@ def _logit(rate: float) -> float:
 
 
 def _happens(task: schema.Task, scores: Floats, noise: float, generator: np.random.Generator) -> Floats:
-    happened = (generator.random(scores.shape) < 1 / (1 + np.exp(-scores))).astype(np.float64)
+    happened = np.asarray(generator.random(scores.shape) < 1 / (1 + np.exp(-scores)), np.float64)
     return happened[:, 0] if scores.shape[1] == 1 else happened
 
 
@@ -62,7 +62,7 @@ def _counted(task: schema.CountTask, scores: Floats, noise: float, generator: np
 
 
 def _chosen(task: schema.Task, scores: Floats, noise: float, generator: np.random.Generator) -> Floats:
-    return np.argmax(scores + generator.gumbel(size=scores.shape), 1).astype(np.float64)
+    return np.asarray(np.argmax(scores + generator.gumbel(size=scores.shape), 1), np.float64)
 
 
 def _sets(task: schema.Multilabel, drawn: Floats, merchant: str) -> pl.Series:
