@@ -21,6 +21,7 @@ from shared_model.model import MultiTaskModel, build
 from shared_model.parameters import from_arrays, load, take, to_arrays
 from shared_model.precision import PRECISIONS, Precision
 from shared_model.protocol import Answer, Instruction, Kind, Refusal, SharedArrays, digest, problem_with
+from shared_model.row_blocks import schedule_of, shapes_in, travelling
 
 from . import acceptance, serving
 from .config import MerchantConfig, load_merchant
@@ -89,6 +90,7 @@ class Merchant:
         self._shapes = {
             n: tuple(p.shape) for n, p in to_arrays(self._model, self._model.shared_parameters()).items()
         }
+        self._schedule = schedule_of(federation)
 
     @classmethod
     def open(cls, path: Path, contract: Path, *, seed: int | None = None) -> "Merchant":
@@ -233,7 +235,7 @@ class Merchant:
         planned = self.federation.federation.rounds
         if not 1 <= instruction.round <= planned:
             raise Refused(Refusal.ROUND, f"round {instruction.round} is not one of the {planned} planned")
-        if problem := problem_with(arrays, self._shapes, agreed.down):
+        if problem := problem_with(arrays, self._shapes_in(instruction), agreed.down):
             raise Refused(Refusal.ARRAYS, problem)
         if digest(arrays) != instruction.digest:
             raise Refused(Refusal.ARRAYS, "the arrays are not those that the instruction names")
@@ -259,13 +261,18 @@ class Merchant:
 
     def _trained(self, instruction: Instruction, arrays: SharedArrays, last: RoundState | None) -> Answer:
         start = precision.rounded(arrays, PRECISIONS["float32"])
-        from_arrays(self._model, start)
+        rows = self._schedule.rows(instruction.round)
+        from_arrays(self._model, {name: array for name, array in start.items() if name not in rows})
         load(self._model, self._local_of(last))
+        tables = self._tables(start, rows, last)
+        load(self._model, tables)
         told = self._rounds.train(self._model, instruction, last.memory if last is not None else {})
-        trained = to_arrays(self._model, self._model.shared_parameters())
+        trained = travelling(to_arrays(self._model, self._model.shared_parameters()), rows)
         reply = precision.encoded(trained, start, self._precision, self._uniform(instruction))
         local = take(self._model, self._model.local_parameters())
-        problem = precision.problem_with(reply, self._shapes, self._precision) or _not_finite(local)
+        problem = precision.problem_with(reply, self._shapes_in(instruction), self._precision) or _not_finite(
+            local
+        )
         if problem:
             raise Refused(Refusal.FAILED, f"training diverged: {problem}. Lower local.learning_rate.")
         reply |= told.extra
@@ -279,9 +286,26 @@ class Merchant:
             catalogues=self._catalogues,
             ledger=told.ledger,
             memory=told.memory,
+            tables=tables,
         )
         save_round(self.config.state, state)
         return Answer(reply, told.ledger)
+
+    def _shapes_in(self, instruction: Instruction) -> dict[str, tuple[int, ...]]:
+        """Return the shapes of what travels with an instruction; a release is always whole."""
+        rows = self._schedule.rows(instruction.round) if instruction.kind == "train" else {}
+        return shapes_in(self._shapes, rows)
+
+    def _tables(
+        self, start: SharedArrays, rows: Mapping[str, slice], last: RoundState | None
+    ) -> dict[str, Tensor]:
+        """Return the tables of which some rows travel, each row as it last came; zero where it never did."""
+        tables = {}
+        for name, part in rows.items():
+            before = last.tables.get(name) if last is not None else None
+            tables[name] = torch.zeros(self._shapes[name]) if before is None else before.clone()
+            tables[name][part] = torch.from_numpy(start[name])
+        return tables
 
     def _uniform(self, instruction: Instruction) -> Callable[[int], NDArray[np.float32]]:
         """Return what decides by chance how an answer is rounded; the draws are the merchant's own."""

@@ -10,6 +10,7 @@ import torch
 
 from shared_model.model import MultiTaskModel
 from shared_model.protocol import Instruction, SharedArrays
+from shared_model.row_blocks import schedule_of
 from shared_model.schema import Federation
 
 from .config import MerchantConfig
@@ -67,6 +68,7 @@ class PlainRounds:
 
     def __init__(self, federation: Federation, dataset: Dataset, stream: Stream) -> None:
         self._federation, self._dataset, self._stream = federation, dataset, stream
+        self._schedule = schedule_of(federation)
 
     def check(self, instruction: Instruction) -> None:
         """Accept every instruction."""
@@ -84,6 +86,7 @@ class PlainRounds:
             self._stream(instruction.lineage, instruction.round),
             public=f"{instruction.lineage}/{instruction.round}",
             memory=memory,
+            rows=self._schedule.rows(instruction.round),
         )
         return Trained("", {}, remembered)
 

@@ -41,6 +41,7 @@ class RoundState:
         catalogues: Retrieval task -> digest of the items that its head chooses among, in their order.
         ledger: Head of the privacy ledger that was told with the reply; empty without privacy.
         memory: What the contract's task weighting remembers (`client.weighting`).
+        tables: Tables of which only some rows travel in a round, each row as it last came.
     """
 
     fingerprint: str
@@ -52,6 +53,7 @@ class RoundState:
     catalogues: Mapping[str, str] = field(default_factory=dict)
     ledger: str = ""
     memory: Mapping[str, Tensor] = field(default_factory=dict)
+    tables: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +96,7 @@ def save_round(folder: Path, state: RoundState, *, durable: bool = True) -> None
         OSError: The disk is full or not writable; the round before is still there.
     """
     tensors = _prefixed("local/", state.local) | _prefixed("reply/", state.reply)
-    tensors |= _prefixed("memory/", state.memory)
+    tensors |= _prefixed("memory/", state.memory) | _prefixed("tables/", state.tables)
     metadata = {
         "version": VERSION,
         "fingerprint": state.fingerprint,
@@ -129,6 +131,7 @@ def load_round(folder: Path, fingerprint: str, lineage: str) -> RoundState | Non
         reply=_under("reply/", tensors),
         catalogues=_under("catalogue/", metadata),
         memory=_under("memory/", tensors),
+        tables=_under("tables/", tensors),
     )
 
 

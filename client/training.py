@@ -37,6 +37,7 @@ def train_plain(
     *,
     public: str = "",
     memory: Memory | None = None,
+    rows: Mapping[str, slice] | None = None,
 ) -> Memory:
     """Take K optimiser steps on the merchant's training rows, without privacy.
 
@@ -55,6 +56,8 @@ def train_plain(
         generator: Draws the rows, which of their vectors are hidden, and what the rule draws.
         public: Name of the round, from which the negatives of large catalogues are drawn (`contests.py`).
         memory: What the weighting remembers of the round before.
+        rows: Parameter -> the rows of it that the round trains, where it does not train all
+            (`shared_model.row_blocks`); the others only decay, and what they lose is not sent.
 
     Returns:
         What it remembers for the next one.
@@ -79,13 +82,16 @@ def train_plain(
     losses = _Losses(model, dataset, tasks, float(terms.expected_batch), weigher, shared, generator, public)
     backward = _backward(federation.local, generator)
     drawn = batches(dataset, kinds, None if terms.full_batch else terms.expected_batch, generator)
-    for rows in itertools.islice(drawn, terms.local_steps):
+    partly = [(parameters[n], part) for n, part in (rows or {}).items() if n in names]
+    for chosen in itertools.islice(drawn, terms.local_steps):
         optimizer.zero_grad(set_to_none=True)
         for name, start in anchor.items():
             pull = 0.5 * federation.local.proximal * (parameters[name] - start).square().sum()
             pull.backward()  # type: ignore[no-untyped-call]
-        with _where(model, names, rows, losses, federation.local.meta, generator) as found:
+        with _where(model, names, chosen, losses, federation.local.meta, generator) as found:
             backward(found(), shared, own)
+        for parameter, part in partly:
+            _keep(parameter, part)
         optimizer.step()
     return weigher.memory()
 
@@ -137,6 +143,13 @@ def _where(
     support, query = halved(rows, generator)
     with adapted(model, names, lambda: _added(losses(support, SHARE)), meta):
         yield partial(losses, query, SHARE)
+
+
+def _keep(parameter: nn.Parameter, rows: slice) -> None:
+    """Take the gradient off all rows of a parameter but some."""
+    if parameter.grad is not None:
+        parameter.grad[: rows.start] = 0.0
+        parameter.grad[rows.stop :] = 0.0
 
 
 def _backward(local: LocalTraining, generator: torch.Generator) -> Backward:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from flwr.app import Message
 
@@ -42,6 +43,11 @@ class OpenRound:
     total: WeightedSum = field(default_factory=WeightedSum)
     told: Told = field(default_factory=Told)
     node_of_question: dict[str, int] = field(default_factory=dict)
+
+    @cached_property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of what travels in the round."""
+        return {name: array.shape for name, array in self.start.items()}
 
     @property
     def missing(self) -> list[str]:

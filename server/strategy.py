@@ -13,13 +13,14 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricReco
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
-from shared_model import protocol
+from shared_model import precision, protocol
 from shared_model.errors import AggregationError, UnaccountedRelease
 from shared_model.precision import PRECISIONS
 from shared_model.protocol import Instruction
+from shared_model.row_blocks import schedule_of, travelling
 from shared_model.schema import Federation
 
-from . import aggregation, averaging, drawing, optimizers, questions, replies, telemetry
+from . import aggregation, averaging, drawing, moved_rows, optimizers, questions, replies, telemetry
 from .aggregation import Update
 from .checkpoint import Progress
 from .open_round import OpenRound, needed, sender
@@ -89,10 +90,10 @@ class FederatedStrategy(Strategy):
         self._lineage, self._roster, self._moved_by, self._note = lineage, roster, dict(moved_by), note
         self._sign = sign
         self._precision = PRECISIONS[federation.federation.precision]
-        self._shapes = {name: array.shape for name, array in progress.iterate.items()}
         self._names_of: dict[frozenset[str], tuple[str, ...]] = {}
         self.progress = progress
-        self._started = progress.iterate, start_of(progress.iterate, self._precision)
+        self._schedule = schedule_of(federation)
+        self._started = progress.iterate, self._made(progress.iterate, progress.round + 1)
         self.opened: OpenRound | None = None
 
     @property
@@ -103,8 +104,12 @@ class FederatedStrategy(Strategy):
     def _start_of(self, progress: Progress) -> Start:
         """Return what a round at `progress` starts from; it is made once."""
         if self._started[0] is not progress.iterate:
-            self._started = progress.iterate, start_of(progress.iterate, self._precision)
+            self._started = progress.iterate, self._made(progress.iterate, progress.round + 1)
         return self._started[1]
+
+    def _made(self, iterate: aggregation.Arrays, number: int) -> Start:
+        """Return what travels down in a round, which may be the last one's and one more."""
+        return start_of(travelling(iterate, self._schedule.rows(number)), self._precision)
 
     def summary(self) -> None:
         """Log what the contract asks for."""
@@ -207,7 +212,7 @@ class FederatedStrategy(Strategy):
         checked = replies.check(
             reply,
             opened.instruction,
-            self._shapes,
+            opened.shapes,
             self._precision,
             private=self._federation.privacy is not None,
             told=len(telemetry.tasks_of(self._federation)),
@@ -230,10 +235,10 @@ class FederatedStrategy(Strategy):
     def _mean_update(self, opened: OpenRound) -> aggregation.Arrays:
         """Return the mean update of a round; with a layer that is a release, charged before it is made."""
         if self._layer is None:
-            return aggregation.mean_update(opened.total, self._shapes)
+            return aggregation.mean_update(opened.total, opened.shapes)
         asked = {member.name: self._counts(member) for member in opened.members.values()}
         instruction = opened.instruction
-        update = self._layer.mean_update(instruction, opened.total.totals, asked, self._shapes)
+        update = self._layer.mean_update(instruction, opened.total.totals, asked, opened.shapes)
         self._note(
             "merchants_protected",
             round=instruction.round,
@@ -251,10 +256,17 @@ class FederatedStrategy(Strategy):
         if member.tasks not in self._names_of:
             self._names_of[member.tasks] = tuple(
                 name
-                for name in self._shapes
+                for name in self.progress.iterate
                 if name not in self._moved_by or self._moved_by[name] & member.tasks
             )
         return self._names_of[member.tasks]
+
+    def _check_finite(self, iterate: aggregation.Arrays, number: int) -> None:
+        """Require what a round moved to be finite as it travels."""
+        moved = travelling(iterate, self._schedule.rows(number))
+        for name, array in moved.items():
+            if not np.isfinite(precision.rounded({name: array}, self._precision)[name]).all():
+                raise AggregationError(f"Round {number} makes {name} infinite: lower the learning rates.")
 
     def _advanced(self, opened: OpenRound) -> Progress:
         """Return the progress after the open round.
@@ -265,17 +277,16 @@ class FederatedStrategy(Strategy):
         """
         options, rounds = self._federation.server, self._federation.federation.rounds
         number = opened.instruction.round
-        moments, iterate = optimizers.OPTIMIZERS[options.optimizer](
+        moments, iterate = moved_rows.step(
             self.progress.moments,
             self.progress.iterate,
             self._mean_update(opened),
+            self._schedule.rows(number),
             options,
             optimizers.learning_rate(options, round_number=number, rounds=rounds),
         )
-        self._started = iterate, start_of(iterate, self._precision)
-        for name, array in self._started[1].arrays.items():
-            if not np.isfinite(array).all():
-                raise AggregationError(f"Round {number} makes {name} infinite: lower the learning rates.")
+        self._check_finite(iterate, number)
+        self._started = iterate, self._made(iterate, number + 1)
         average = self.progress.average
         if options.average == "last_half":
             average = averaging.include(average, iterate, round_number=number, rounds=rounds)

@@ -20,6 +20,7 @@ from shared_model import protocol, signing
 from shared_model.errors import Refused, VersionMismatch
 from shared_model.precision import PRECISIONS
 from shared_model.protocol import Instruction, Kind, Refusal
+from shared_model.row_blocks import WHOLE, Schedule, shapes_in
 
 from . import wire
 
@@ -35,6 +36,7 @@ class Terms:
         pace_seconds: From the begin of one round to that of the next, at least.
         shapes: Of the arrays that travel, by name.
         precision: Type of them during training.
+        schedule: Which rows of big tables travel in which round.
         answer_seconds: An answer to a round leaves at a whole multiple of it after the question; 0: at once.
     """
 
@@ -44,15 +46,17 @@ class Terms:
     pace_seconds: float
     shapes: Mapping[str, tuple[int, ...]]
     precision: str = "float32"
+    schedule: Schedule = WHOLE
     answer_seconds: float = 0.0
 
-    def layout(self, kind: Kind) -> wire.Layout:
-        """Return what comes after an instruction: released parameters are always float32."""
+    def layout(self, kind: Kind, round_number: int) -> wire.Layout:
+        """Return what comes after an instruction: released parameters are always whole and float32."""
         dtypes: dict[Kind, np.dtype[Any]] = {
             "train": PRECISIONS[self.precision].down,
             "adopt": PRECISIONS["float32"].down,
         }
-        return wire.layout(self.shapes, dtypes[kind])
+        rows = self.schedule.rows(round_number) if kind == "train" else {}
+        return wire.layout(shapes_in(self.shapes, rows), dtypes[kind])
 
 
 def check(instruction: Instruction, kind: Kind, terms: Terms) -> None:

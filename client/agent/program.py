@@ -19,6 +19,7 @@ from client.state import load_round
 from shared_model.errors import ConfigError
 from shared_model.model import initial_shared
 from shared_model.processes import only_one
+from shared_model.row_blocks import schedule_of
 from shared_model.schema import Federation, load_federation
 
 from . import sockets
@@ -95,6 +96,7 @@ def _terms(config: MerchantConfig, federation: Federation) -> Terms:
         pace_seconds=agreed.pace_seconds,
         shapes={n: array.shape for n, array in initial_shared(federation, 0).items()},
         precision=agreed.precision,
+        schedule=schedule_of(federation),
         answer_seconds=federation.tiers[config.tier].answer_seconds,
     )
 

@@ -126,7 +126,7 @@ def _done(
             instruction = wire.instruction_in(next(questions, None))
             guard.check(instruction, kind, terms)
             known = instruction
-            arrays = wire.received(wire.chunks_in(questions), terms.layout(kind))
+            arrays = wire.received(wire.chunks_in(questions), terms.layout(kind, instruction.round))
         if digest(arrays) != instruction.digest:
             raise Refused(Refusal.ARRAYS, "the arrays are not those that the instruction names")
         answer = ask(instruction, arrays)

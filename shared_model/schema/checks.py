@@ -6,10 +6,26 @@ from pathlib import Path
 from .. import library
 from ..errors import ConfigError
 from .bottoms import Cascade, Wide
-from .features import Categorical, Numeric, Sequence, Text
+from .features import Categorical, Multi, Numeric, Sequence, Text
 from .federation import Federation
 from .gradient_checks import check_gradients
 from .tasks import Binary, Regression, Retrieval, Task, TaskDeclaration
+
+LEAST_ROWS = 1024
+"""Tables with fewer rows travel whole in every round, whatever `federation.row_blocks` says."""
+
+
+def tables_in_blocks(federation: Federation) -> dict[str, int]:
+    """Return name of a feature -> rows of its table, for the tables of which a round sends some rows."""
+    if federation.federation.row_blocks == 1 or isinstance(federation.bottom, Wide):  # it has no tables
+        return {}
+    return {
+        name: feature.buckets
+        for name, feature in federation.features.items()
+        if isinstance(feature, Categorical | Multi | Text)
+        and feature.scope == "shared"
+        and feature.buckets >= LEAST_ROWS
+    }
 
 
 def check_parts(federation: Federation, file: Path | str) -> None:
@@ -28,6 +44,7 @@ def check_parts(federation: Federation, file: Path | str) -> None:
         check_task(name, task, file=file)
         check_content(name, task, federation, file=file)
     _check_reptile(federation, file)
+    _check_row_blocks(federation, file)
     _check_adaptation(federation, file)
     if isinstance(federation.bottom, Cascade):
         _check_chain(federation, federation.bottom.chain, file)
@@ -129,6 +146,12 @@ def _check_reptile(federation: Federation, file: Path | str) -> None:
     if federation.server.optimizer == "reptile" and len(weights) > 1:
         allowed = "fedavg where tiers have different weights, since reptile counts every merchant once"
         raise ConfigError(file, "server.optimizer", "reptile", allowed)
+
+
+def _check_row_blocks(federation: Federation, file: Path | str) -> None:
+    if federation.federation.row_blocks > 1 and not tables_in_blocks(federation):
+        allowed = f"1, since no table that travels has {LEAST_ROWS:,} rows or more"
+        raise ConfigError(file, "federation.row_blocks", federation.federation.row_blocks, allowed)
 
 
 def _check_adaptation(federation: Federation, file: Path | str) -> None:

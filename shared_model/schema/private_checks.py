@@ -117,6 +117,16 @@ def _meta_learning(federation: Federation, privacy: Privacy, file: Path | str) -
     raise ConfigError(file, "local.meta.method", meta.method, allowed)
 
 
+def _row_blocks(federation: Federation, privacy: Privacy, file: Path | str) -> None:
+    if (blocks := federation.federation.row_blocks) > 1:
+        allowed = (
+            "1: a shopper's gradient is clipped over all rows that the shop reads, and noise is owed to all "
+            "of them, so rows that stay at home would take their share of the clip and give nothing for it; "
+            'precision = "int8" saves bytes at no cost in privacy'
+        )
+        raise ConfigError(file, "federation.row_blocks", blocks, allowed)
+
+
 def _weighting(federation: Federation, privacy: Privacy, file: Path | str) -> None:
     if federation.local.weighting in ("dwa", "gradnorm"):
         allowed = (
@@ -228,6 +238,7 @@ _CHECKS: tuple[Check, ...] = (
     _noised_labels,
     _plain_steps,
     _meta_learning,
+    _row_blocks,
     _weighting,
     _conflict,
     _statistics,

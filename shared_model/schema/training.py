@@ -44,6 +44,8 @@ class Rounds:
         attempts: How often a round that missed its quorum is asked again before the run stops.
         pace_seconds: A merchant refuses to begin a round sooner than this after it began the one before.
         precision: Type in which numbers travel during training (`shared_model.precision`).
+        row_blocks: N; tables of 1,024 rows and more travel in N parts, one in a round, and only the rows that
+            travel are trained (`shared_model.row_blocks`); 1 sends everything in every round.
         hash_key: Public salt of every hashed category; another key gives another vocabulary.
         coordinator_key: Public key of whoever signs the instructions (`fedbazaar-server init` writes it);
             empty for simulations only.
@@ -60,6 +62,7 @@ class Rounds:
     attempts: Count = 3
     pace_seconds: NonNegative = 0.0
     precision: Literal["float32", "float16", "int8"] = "float32"
+    row_blocks: Annotated[int, Field(ge=1, le=64)] = 1
     hash_key: str = "fedbazaar"
     coordinator_key: Annotated[str, Field(pattern=r"^(ed25519:[A-Za-z0-9+/]{43}=)?$")] = ""
 

@@ -23,6 +23,7 @@ from shared_model.model import initial_shared
 from shared_model.precision import PRECISIONS
 from shared_model.privacy.plan import trained_tasks
 from shared_model.protocol import Refusal
+from shared_model.row_blocks import Schedule, schedule_of, shapes_in
 from shared_model.schema import Federation, load_federation
 
 _CONTRACT = "federation.toml"
@@ -121,19 +122,35 @@ def audited(record: Path, contract: Path) -> Audit:
 class _Allowed:
     """What the contract lets a merchant send."""
 
-    arrays: Mapping[str, tuple[tuple[int, ...], str]]
+    shapes: Mapping[str, tuple[int, ...]]
+    beside: Mapping[str, tuple[tuple[int, ...], str]]
+    dtype: str
+    schedule: Schedule
     rounds: int
     private: bool
 
     @classmethod
     def by(cls, federation: Federation) -> "_Allowed":
         agreed = PRECISIONS[federation.federation.precision]
-        arrays = {n: (a.shape, agreed.up.name) for n, a in initial_shared(federation, 0).items()}
+        shapes = {n: a.shape for n, a in initial_shared(federation, 0).items()}
+        beside: dict[str, tuple[tuple[int, ...], str]] = {}
         if agreed.scaled:
-            arrays[protocol.SCALES] = ((len(arrays),), "float32")
+            beside[protocol.SCALES] = ((len(shapes),), "float32")
         if federation.privacy is not None and federation.privacy.telemetry is not None:
-            arrays[protocol.TELEMETRY] = ((len(trained_tasks(federation)),), "float32")
-        return cls(arrays=arrays, rounds=federation.federation.rounds, private=federation.privacy is not None)
+            beside[protocol.TELEMETRY] = ((len(trained_tasks(federation)),), "float32")
+        return cls(
+            shapes=shapes,
+            beside=beside,
+            dtype=agreed.up.name,
+            schedule=schedule_of(federation),
+            rounds=federation.federation.rounds,
+            private=federation.privacy is not None,
+        )
+
+    def arrays(self, round_number: int) -> dict[str, tuple[tuple[int, ...], str]]:
+        """Return the arrays of an answer to a round."""
+        shapes = shapes_in(self.shapes, self.schedule.rows(round_number))
+        return {**{name: (shape, self.dtype) for name, shape in shapes.items()}, **self.beside}
 
 
 def _problems(line: Line, allowed: _Allowed) -> Iterator[str]:
@@ -157,8 +174,9 @@ def _problems_of_error(error: Line) -> Iterator[str]:
 def _problems_of_round(line: Line, allowed: _Allowed) -> Iterator[str]:
     yield from _problems_of_records(line, {protocol.ARRAYS: "arrays", protocol.REPORT: "config"})
     arrays = line["records"].get(protocol.ARRAYS, {}).get("arrays", {})
-    for name in sorted(allowed.arrays.keys() | arrays.keys()):
-        yield from _problems_of_array(name, arrays.get(name), allowed)
+    agreed = allowed.arrays(line["round"])
+    for name in sorted(agreed.keys() | arrays.keys()):
+        yield from _problems_of_array(name, arrays.get(name), agreed.get(name))
     report = line["records"].get(protocol.REPORT, {}).get("content")
     if report is not None:
         yield from _problems_of_report(report, line, allowed)
@@ -192,11 +210,13 @@ def _problems_of_records(line: Line, expected: Mapping[str, str]) -> Iterator[st
         yield f"missing record {name}"
 
 
-def _problems_of_array(name: str, found: Line | None, allowed: _Allowed) -> Iterator[str]:
-    if name not in allowed.arrays:
+def _problems_of_array(
+    name: str, found: Line | None, agreed: tuple[tuple[int, ...], str] | None
+) -> Iterator[str]:
+    if agreed is None:
         yield f"unknown array {name}"
         return
-    shape, dtype = allowed.arrays[name]
+    shape, dtype = agreed
     if found is None:
         yield f"missing array {name}"
     elif found.get("unreadable"):

@@ -82,7 +82,7 @@ def test_another_version_is_named_once_it_is_signed() -> None:
 
 
 def test_rounds_travel_in_the_contracts_type_and_releases_in_float32() -> None:
-    (train,), (adopt,) = TERMS.layout("train"), TERMS.layout("adopt")
+    (train,), (adopt,) = TERMS.layout("train", 1), TERMS.layout("adopt", 1)
     assert (train.dtype, adopt.dtype) == (np.float16, np.float32)
     assert (train.bytes, adopt.bytes) == (12, 24)
 

@@ -1,0 +1,63 @@
+"""Rows that do not travel in a round do not move in it, and neither do their moments."""
+
+import numpy as np
+import pytest
+
+from server import moved_rows, optimizers
+from shared_model.schema import ServerOptimizer
+
+FIRST, SECOND = {"table": slice(0, 2)}, {"table": slice(2, 4)}
+
+
+def start():
+    return {"table": np.zeros((4, 1)), "bias": np.zeros(1)}
+
+
+def update(value=1.0):
+    return {"table": np.full((2, 1), value), "bias": np.full(1, value)}
+
+
+def taken(rounds, name="fedavg", rate=1.0):
+    """Return moments and arrays after one step per (rows, update)."""
+    state, arrays = {}, start()
+    for rows, moved in rounds:
+        state, arrays = moved_rows.step(state, arrays, moved, rows, ServerOptimizer(optimizer=name), rate)
+    return state, arrays
+
+
+def test_the_rows_that_travelled_take_the_step_and_the_others_stay():
+    _, arrays = taken([(SECOND, update())])
+    assert arrays["table"].ravel().tolist() == [0.0, 0.0, 1.0, 1.0]
+    assert arrays["bias"].tolist() == [1.0]
+
+
+def test_the_arguments_stay_as_they_are():
+    before = start()
+    moved_rows.step({}, before, update(), FIRST, ServerOptimizer(), 1.0)
+    assert before["table"].tolist() == start()["table"].tolist()
+
+
+@pytest.mark.parametrize("name", ["fedavgm", "fedadam", "fedyogi"])
+def test_a_block_moves_as_if_there_were_only_the_rounds_in_which_it_travelled(name):
+    """The second block is away in the second of three rounds; alone it would have had two."""
+    options = ServerOptimizer(optimizer=name)
+    _, arrays = taken([(SECOND, update(1.0)), (FIRST, update(5.0)), (SECOND, update(-2.0))], name, 0.5)
+    state, alone = {}, {"table": np.zeros((2, 1))}
+    for value in (1.0, -2.0):
+        moved = {"table": np.full((2, 1), value)}
+        state, alone = optimizers.OPTIMIZERS[name](state, alone, moved, options, 0.5)
+    assert arrays["table"][2:].tolist() == alone["table"].tolist()
+
+
+def test_without_blocks_a_step_is_the_optimizers_own():
+    moved = {"table": np.ones((4, 1)), "bias": np.ones(1)}
+    options = ServerOptimizer(optimizer="fedadam")
+    state, arrays = moved_rows.step({}, start(), moved, {}, options, 0.5)
+    expected_state, expected = optimizers.fedadam({}, start(), moved, options, 0.5)
+    assert {n: a.tolist() for n, a in arrays.items()} == {n: a.tolist() for n, a in expected.items()}
+    assert state.keys() == expected_state.keys()
+
+
+def test_an_array_that_nobody_trained_keeps_its_value():
+    _, arrays = moved_rows.step({}, start(), {}, FIRST, ServerOptimizer(optimizer="fedadam"), 1.0)
+    assert arrays["table"].tolist() == start()["table"].tolist()
