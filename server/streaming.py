@@ -35,8 +35,9 @@ ASKED_AGAIN: Mapping[int, int] = {
 """Error code -> how often a merchant is asked the same again in one round. All of them pass by themselves:
 the process that died is started again, the work at hand ends."""
 
-_LONGEST_PAUSE = 30.0
-_PATIENCE = 60.0
+FIRST_PAUSE, LONGEST_PAUSE = 2.0, 30.0
+"""Seconds before a question goes out again for the first time; doubled each time, up to the longest."""
+PATIENCE = 60.0
 """Seconds that a lost node has to come back; Flower takes as long to let a restarted one in again."""
 
 
@@ -140,8 +141,8 @@ class StreamingGrid(WrappedGrid):
         *,
         poll_seconds: float = 0.3,
         asked_again: Mapping[int, int] = ASKED_AGAIN,
-        first_pause: float = 2.0,
-        patience: float = _PATIENCE,
+        first_pause: float = FIRST_PAUSE,
+        patience: float = PATIENCE,
         wake: Callable[[], None] = lambda: None,
     ) -> None:
         """Wrap `grid`.
@@ -231,7 +232,7 @@ class StreamingGrid(WrappedGrid):
         return identities
 
     def _lost(self, question: _Question, reply: Message) -> _Lost:
-        due = time.monotonic() + min(_LONGEST_PAUSE, self._first_pause * 2.0**question.tries)
+        due = time.monotonic() + min(LONGEST_PAUSE, self._first_pause * 2.0**question.tries)
         return _Lost(question, reply, due, due + self._patience)
 
     def _sent_again(self, lost: list[_Lost], waiting: dict[str, _Question]) -> list[_Lost]:

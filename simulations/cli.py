@@ -163,6 +163,18 @@ def sweep(
 
 
 @app.command()
+def schedule(
+    file: Annotated[Path, typer.Argument(help="The schedule's TOML file.")],
+    data: Data = None,
+    out: Out = None,
+    workers: Workers = 1,
+) -> None:
+    """Choose deadline and quorum in simulated time, for merchants that are slow, away, late or gone."""
+    directory = out or Path("runs") / f"schedule-{file.stem}"
+    _study("schedule", file, directory, {"data": data, "workers": workers})
+
+
+@app.command()
 def partition(
     experiment: ExperimentFile, out: Annotated[Path, typer.Option(help="Where to.")], data: Data = None
 ) -> None:
@@ -278,11 +290,21 @@ def _show_sweep(found: Any, directory: Path) -> None:
     _console.print(f"\nPage: {directory / 'sweep.html'}, table: {directory / 'sweep.csv'}", soft_wrap=True)
 
 
+def _show_schedule(found: Any, directory: Path) -> None:
+    from .schedule import page
+
+    _console.print(page.table(found))
+    _console.print(f"\n{page.answer(found)}", markup=False, soft_wrap=True)
+    _console.print("Assumed, not measured: " + " | ".join(found.assumed), markup=False, soft_wrap=True)
+    _console.print(f"\nPage: {directory / 'schedule.html'}", soft_wrap=True)
+
+
 _SHOWN: dict[str, Callable[[Any, Path], None]] = {
     "run": _show_run,
     "frontier": _show_frontier,
     "transfer": _show_transfer,
     "compare": _show_compare,
+    "schedule": _show_schedule,
     "sweep": _show_sweep,
 }
 """Study -> prints what it found."""

@@ -197,6 +197,29 @@ def _inputs_of_sweep(asked: Asked) -> Inputs:
     return replace(read := inputs_of_experiment(own), files=(asked.file, *read.files), seeds=planned.seeds)
 
 
+def _schedule(asked: Asked, progress: Progress) -> Any:
+    from ..schedule import page, plan, table, training
+
+    planned = plan.load(asked.file, data=asked.data)
+    training.run_all(planned, asked.file, asked.data, asked.out, asked.arguments["workers"], progress)
+    found = table.results(planned, asked.out, asked.command, progress)
+    table.write(found, asked.out / "schedule.json")
+    page.write_page(found, asked.out / "schedule.html")
+    return found
+
+
+def _inputs_of_schedule(asked: Asked) -> Inputs:
+    from ..schedule import plan
+
+    planned = plan.load(asked.file, data=asked.data)
+    seeds = (planned.file.schedule.seed,)
+    if planned.experiment is None:
+        contract = asked.file.parent / planned.file.schedule.contract
+        return Inputs(files=(asked.file, contract), data=(), seeds=seeds, arguments=asked.arguments)
+    read = inputs_of_experiment(replace(asked, file=planned.experiment))
+    return replace(read, files=(asked.file, *read.files), seeds=seeds)
+
+
 STUDIES: dict[str, Study] = {
     "run": Study(perform=_run, inputs=inputs_of_experiment, results=("result.json", *TRAININGS)),
     "frontier": Study(
@@ -213,6 +236,9 @@ STUDIES: dict[str, Study] = {
         perform=_compare,
         inputs=_inputs_of_comparison,
         results=("compare.json", "predictions/**/*.npz", "truth/**/*.npz"),
+    ),
+    "schedule": Study(
+        perform=_schedule, inputs=_inputs_of_schedule, results=("schedule.json", "trained/*/curve.json")
     ),
     "sweep": Study(
         perform=_sweep, inputs=_inputs_of_sweep, results=("sweep.json", "sweep.csv", "points/*/*.npz")
