@@ -1,6 +1,7 @@
 """The coordinator's command, `fedbazaar-server`."""
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -18,7 +19,6 @@ app = typer.Typer(
     help="Run a federation: agree, train, report.", no_args_is_help=True, pretty_exceptions_enable=False
 )
 
-_BYTES_PER_NUMBER = 4
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The coordinator's folder.", file_okay=False)]
 WaitMembers = Annotated[
@@ -314,20 +314,25 @@ def _say(*lines: str) -> None:
 def described(federation: Federation) -> dict[str, Any]:
     """Return what a contract means, as JSON values.
 
-    `bytes_per_round` is what one merchant receives and sends in a round, without the transport's own.
+    `bytes_down` and `bytes_up` are what one merchant gets and sends in a round, on average, and
+    `bytes_per_round` is both (`shared_model.traffic`).
     """
-    from shared_model import model
+    from shared_model import model, traffic
 
     terms = federation.federation
-    shared = sum(array.size for array in model.initial_shared(federation, 0).values())
+    shapes = {name: array.shape for name, array in model.initial_shared(federation, 0).items()}
+    moved = traffic.of_mean_round(federation, shapes)
     return {
         "name": terms.name,
         "fingerprint": federation.fingerprint,
         "features": {name: feature.kind for name, feature in federation.features.items()},
         "tasks": {name: task.kind for name, task in federation.tasks.items()},
         "bottom": federation.bottom.architecture,
-        "shared_parameters": shared,
-        "bytes_per_round": 2 * _BYTES_PER_NUMBER * shared,
+        "shared_parameters": sum(math.prod(shape) for shape in shapes.values()),
+        "bytes_per_round": moved.of_all(1),
+        "bytes_down": moved.down,
+        "bytes_up": moved.up,
+        "asked_in_a_round": terms.merchants_per_round or "all",
         "rounds": terms.rounds,
         "local_steps": terms.local_steps,
         "expected_batch": terms.expected_batch,

@@ -7,6 +7,7 @@ A header is a Python literal, and reading or making one takes longer than all el
 array. The arrays of a training have the same few headers in every message, so both are remembered.
 """
 
+import math
 from functools import lru_cache
 from io import BytesIO
 from typing import Any, NamedTuple
@@ -53,6 +54,11 @@ def write(array: NDArray[Any]) -> bytes:
     """Return the bytes in which Flower carries an array of numbers: those of `numpy.save`, in row order."""
     numbers = np.asarray(array, order="C")
     return b"".join((_written_header(numbers.dtype, numbers.shape), numbers.data))
+
+
+def size(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
+    """Return how many bytes `write` makes of an array."""
+    return len(_written_header(dtype, shape)) + math.prod(shape) * dtype.itemsize
 
 
 @lru_cache(maxsize=64)

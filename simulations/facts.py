@@ -1,9 +1,11 @@
 """What a result file says about the run itself: contract, privacy, merchants."""
 
+import math
 from collections.abc import Sequence
 
 from client.data.dataset import Dataset
 from server.reporting.results import ContractFacts, Merchant, PrivacyFacts, Rows
+from shared_model import traffic
 from shared_model.model import initial_shared
 from shared_model.privacy.words import meaning
 from shared_model.schema import Federation
@@ -41,15 +43,20 @@ def privacy(federation: Federation, spent: Sequence[float] = ()) -> PrivacyFacts
     return PrivacyFacts(on=True, text=f"{promise} {free}")
 
 
-def contract(federation: Federation) -> ContractFacts:
-    """Return the agreement in numbers."""
-    arrays = initial_shared(federation, 0)
+def contract(federation: Federation, merchants: int = 1) -> ContractFacts:
+    """Return the agreement in numbers, where so many merchants train."""
+    shapes = {name: array.shape for name, array in initial_shared(federation, 0).items()}
+    moved, asked = traffic.of_mean_round(federation, shapes), federation.federation.asked(merchants)
     return ContractFacts(
         fingerprint=federation.fingerprint,
         architecture=federation.bottom.architecture,
         rounds=federation.federation.rounds,
-        shared_parameters=sum(array.size for array in arrays.values()),
-        bytes_per_round=sum(array.nbytes for array in arrays.values()),
+        shared_parameters=sum(math.prod(shape) for shape in shapes.values()),
+        bytes_per_round=moved.of_all(1),
+        bytes_down=moved.down,
+        bytes_up=moved.up,
+        merchants_per_round=asked,
+        bytes_of_all=moved.of_all(asked),
     )
 
 

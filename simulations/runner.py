@@ -118,7 +118,9 @@ def run(request: Request, progress: Progress) -> results.Result:
         command=request.command,
         environment=environment(),
         privacy=facts.privacy(federation, _spent(bench)),
-        contract=facts.contract(federation),
+        contract=facts.contract(
+            federation, sum(federation.tiers[merchant.tier].role == "train" for merchant in merchants)
+        ),
         seeds=seeds,
         merchants=merchants,
         tasks=tasks,

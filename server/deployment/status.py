@@ -8,9 +8,9 @@ from typing import Any
 from rich.console import Console, Group
 from rich.table import Table
 
-from shared_model import processes
+from shared_model import processes, traffic
 from shared_model.errors import StateError
-from shared_model.schema import load_federation
+from shared_model.schema import Federation, load_federation
 
 from ..promise import promised
 from . import certificates, flower, lineages, members, registration, superlink
@@ -23,13 +23,15 @@ def facts(market: Market) -> dict[str, Any]:
     """Return all that can be said about a coordinator's folder, as JSON values.
 
     Keys: `folder`, `address`, `coordinator` (`up` or `down`), `superlink` (the same), `certificate`,
-    `privacy` (`server.promise.promised`), `run` (None before the first one), `members`.
+    `privacy` (`server.promise.promised`), `bytes_per_round` (`shared_model.traffic`: `down` and `up` for a
+    merchant, `all` for the `merchants` that a round asks of those enrolled to train), `run` (None before the
+    first one), `members`.
 
     Raises:
         ConfigError: A file of the folder says something that is not allowed.
         StateError: A journal was changed.
     """
-    up = superlink.is_up(market)
+    up, contract = superlink.is_up(market), load_federation(market.contract)
     with ThreadPoolExecutor() as pool:  # two commands of Flower, seconds each
         online = pool.submit(_statuses, market, up)
         active = pool.submit(_active, market, up)
@@ -40,7 +42,8 @@ def facts(market: Market) -> dict[str, Any]:
             "coordinator": "up" if processes.is_held(market.lock) else "down",
             "superlink": "up" if up else "down",
             "certificate": _certificate(market),
-            "privacy": promised(load_federation(market.contract)),
+            "privacy": promised(contract),
+            "bytes_per_round": _traffic(market, contract),
             "run": _run(runs[-1], active.result()) if runs else None,
             "members": _members(market, online.result()),
         }
@@ -101,6 +104,12 @@ def _round(found: RoundHistory | None) -> dict[str, Any] | None:
     }
 
 
+def _traffic(market: Market, contract: Federation) -> dict[str, int]:
+    training = sum(member.role == "train" for member in members.enrolled(market).values())
+    asked, moved = contract.federation.asked(training), traffic.of_contract(contract)
+    return {"down": moved.down, "up": moved.up, "merchants": asked, "all": moved.of_all(asked)}
+
+
 def _members(market: Market, online: Mapping[str, str]) -> list[dict[str, Any]]:
     return [
         {
@@ -125,6 +134,9 @@ def _about(found: Mapping[str, Any]) -> Table:
     table.add_row("SuperLink", found["superlink"])
     table.add_row("certificate", f"{days} days left{soon}")
     table.add_row("privacy", found["privacy"]["text"])
+    moved = found["bytes_per_round"]
+    bytes_ = traffic.Traffic(down=moved["down"], up=moved["up"]).said(moved["merchants"])
+    table.add_row("what travels", bytes_)
     for name, text in _about_run(found["run"]):
         table.add_row(name, text)
     return table

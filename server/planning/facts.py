@@ -12,6 +12,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from shared_model import traffic
 from shared_model.errors import ConfigError
 from shared_model.privacy import accounting, gaussian
 from shared_model.privacy.calibration import calibrated
@@ -19,6 +20,7 @@ from shared_model.privacy.events import PrivacyEvent
 from shared_model.privacy.plan import GroupPlan, Plan, plan_of
 from shared_model.privacy.words import too_likely
 from shared_model.schema import Federation
+from shared_model.traffic import Traffic
 
 from ..private_aggregation import noise_multiplier
 
@@ -143,6 +145,7 @@ class Planned:
         tiers: Of those that train.
         receiving: Names of the tiers that only receive.
         layer: None without `[privacy.merchants]`.
+        traffic: Bytes of a merchant in a round, on average.
         warnings: In words; nothing where all is well.
     """
 
@@ -152,6 +155,7 @@ class Planned:
     tiers: tuple[TierFacts, ...]
     receiving: tuple[str, ...]
     layer: MerchantFacts | None
+    traffic: Traffic
     warnings: tuple[str, ...]
 
 
@@ -208,6 +212,7 @@ def planned(federation: Federation, assumed: Assumed, *, cross_check: bool = Tru
         tiers=tiers,
         receiving=tuple(name for name in federation.tiers if name not in training),
         layer=_layer(federation, assumed),
+        traffic=traffic.of_contract(federation),
         warnings=_warnings(federation, assumed),
     )
 

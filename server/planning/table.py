@@ -25,6 +25,7 @@ def of_contract(plan: Planned) -> RenderableType:
         lines.append(Text(f"Only receiving, at no cost: {', '.join(plan.receiving)}."))
     if plan.layer is not None:
         lines.append(_layer(plan.layer, plan.merchants))
+    lines.append(Text(f"What travels: {plan.traffic.said(plan.merchants)}."))
     return Lines(*lines, *_warned(plan.warnings))
 
 

@@ -54,7 +54,11 @@ class ContractFacts:
         architecture: Of the bottom.
         rounds: Planned.
         shared_parameters: Numbers that travel.
-        bytes_per_round: Of arrays, each way, per merchant.
+        bytes_per_round: Of arrays, both ways, per merchant, on average (`shared_model.traffic`).
+        bytes_down: Those that a merchant gets.
+        bytes_up: Those that it sends.
+        merchants_per_round: Of those that train, so many are asked.
+        bytes_of_all: Both ways, of all merchants asked, in a round.
     """
 
     fingerprint: str
@@ -62,6 +66,10 @@ class ContractFacts:
     rounds: int
     shared_parameters: int
     bytes_per_round: int
+    bytes_down: int = 0
+    bytes_up: int = 0
+    merchants_per_round: int = 0
+    bytes_of_all: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, config=CLOSED)

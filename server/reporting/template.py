@@ -157,7 +157,8 @@ enters the model.</p>
 <dt>contract</dt><dd><code>{{ result.contract.fingerprint }}</code></dd>
 <dt>what travels</dt><dd>{{ result.contract.shared_parameters }} numbers of a
 {{ result.contract.architecture | spoken }} model,
-{{ result.contract.bytes_per_round }} bytes each way, per merchant and round</dd>
+{{ result.contract.bytes_down }} bytes down and {{ result.contract.bytes_up }} up for a merchant and round,
+{{ result.contract.bytes_of_all }} in all for {{ result.contract.merchants_per_round }} merchants asked</dd>
 <dt>seeds</dt><dd>{{ result.seeds | join(", ") or "none" }}</dd>
 <dt>wall time</dt><dd>{{ result.seconds | short }} s</dd>
 {% if result.command %}<dt>command</dt><dd><code>{{ result.command }}</code></dd>{% endif %}

@@ -9,15 +9,13 @@ a release of its own.
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from io import BytesIO
-from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from server.wire_record import RECORD
-from shared_model import journal, protocol
+from shared_model import journal, npy, protocol
 from shared_model.errors import ConfigError, DataError
 from shared_model.model import initial_shared
 from shared_model.precision import PRECISIONS
@@ -31,6 +29,7 @@ _DESCRIBES = {"name", "tier", "tasks", "role"}
 """What a merchant says when it is asked who it is (`server.roster.asked`)."""
 _NOT_THE_MERCHANTS = {1, 3, 4, 5, 7, 8}
 """Flower's codes for what its own programs say in a merchant's place; their text is Flower's."""
+_ENCODING = "numpy.ndarray"
 _HEX = set("0123456789abcdef")
 
 Line = Mapping[str, Any]
@@ -225,8 +224,8 @@ def _problems_of_array(
         yield f"array {name} is {found['dtype']} {tuple(found['shape'])}, agreed is {dtype} {shape}"
     elif "declared" in found:
         yield f"array {name} was declared as another than it is"
-    elif found["bytes"] != _bytes_of(shape, dtype) or found["encoding"] != "numpy.ndarray":
-        yield f"array {name} has {found['bytes']} bytes, its numbers need {_bytes_of(shape, dtype)}"
+    elif found["bytes"] != (needed := npy.size(shape, np.dtype(dtype))) or found["encoding"] != _ENCODING:
+        yield f"array {name} has {found['bytes']} bytes, its numbers need {needed}"
 
 
 def _problems_of_report(report: Line, line: Line, allowed: _Allowed) -> Iterator[str]:
@@ -268,14 +267,6 @@ def _arrays(line: Line) -> Iterator[tuple[Sent, int]]:
     for record in line["records"].values():
         for name, array in record.get("arrays", {}).items():
             yield Sent(_merchant(line), name, tuple(array["shape"]), array["dtype"]), array["bytes"]
-
-
-def _bytes_of(shape: tuple[int, ...], dtype: str) -> int:
-    """Return the size of an array as numpy writes it, header included."""
-    header = BytesIO()
-    described = {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(header, described)
-    return len(header.getvalue()) + prod(shape) * np.dtype(dtype).itemsize
 
 
 def _merchant(line: Line) -> str:

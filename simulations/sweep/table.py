@@ -61,7 +61,7 @@ class Line:
             itself.
         tasks: Task -> its first measure on test rows, never read for choosing.
         parameters: Numbers that travel.
-        bytes_per_round: Each way, per merchant.
+        bytes_per_round: Both ways, per merchant.
         failed: Seed -> why there is no model.
     """
 

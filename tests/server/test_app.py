@@ -103,7 +103,10 @@ def test_check_says_what_the_contract_means(contract):
     federation = load_federation(contract)
     shared = sum(array.size for array in model.initial_shared(federation, 0).values())
     assert facts["fingerprint"] == federation.fingerprint
-    assert (facts["shared_parameters"], facts["bytes_per_round"]) == (shared, 8 * shared)
+    assert facts["shared_parameters"] == shared
+    headers = 128 * len(model.initial_shared(federation, 0))
+    assert facts["bytes_down"] == facts["bytes_up"] == 4 * shared + headers
+    assert facts["bytes_per_round"] == facts["bytes_down"] + facts["bytes_up"]
     assert (facts["features"], facts["tasks"]) == ({"price": "numeric"}, {"late": "binary"})
     assert (facts["rounds"], facts["local_steps"], facts["privacy"]) == (2, 5, None)
 

@@ -41,6 +41,8 @@ def test_a_market_that_never_opened_is_down_and_its_members_are_unknown(market: 
     assert (found["coordinator"], found["superlink"], found["run"]) == ("down", "down", None)
     assert [(m["name"], m["node"]) for m in found["members"]] == [("acme", "unknown"), ("bravo", "unknown")]
     assert found["certificate"]["days"] == 824
+    moved = found["bytes_per_round"]
+    assert (moved["merchants"], moved["all"]) == (2, 2 * (moved["down"] + moved["up"]))
 
 
 def test_an_open_market_says_who_is_online_and_who_was_refused_why(
