@@ -77,11 +77,17 @@ class Releases:
             self._fit_later(instruction, arrays)
 
     def adopt(self, instruction: Instruction, arrays: SharedArrays) -> None:
-        """Adopt now what the owner wants, in the place of all others (errors as in `Merchant.adopt`)."""
+        """Adopt now what the owner wants, in the place of all others (errors as in `Merchant.adopt`).
+
+        One that found no room before is not tried again at the next start.
+        """
         with self._lock:
+            waiting = self._inbox.waiting()
             self._received(instruction)
             self._latest = instruction
         self._adopt(instruction, arrays)
+        if waiting is not None:
+            self._inbox.forget(waiting[0])
 
     def _received(self, instruction: Instruction) -> None:
         """Note that a release is the latest one, before anything is known of how it fits."""

@@ -53,6 +53,15 @@ class Fitting:
         return {}
 
 
+class NoRoomForSpring(Fitting):
+    """The disk is full whenever the release of spring is fitted."""
+
+    def adopt(self, instruction: Instruction, arrays: SharedArrays) -> Mapping[str, Any]:
+        if instruction.digest == "spring":
+            raise OSError(28, "No space left on device")
+        return super().adopt(instruction, arrays)
+
+
 def quick(**options: Any) -> Fitting:
     """A merchant whose fits take no time."""
     merchant = Fitting(**options)
@@ -140,6 +149,39 @@ def test_a_release_that_found_no_room_is_tried_again_at_the_next_start(tmp_path:
         pass
     assert merchant.fitted == ["spring"]
     assert events(agent) == ["received", "refused", "adopted"]
+
+
+def test_a_release_that_found_no_room_does_not_replace_what_the_owner_wanted_since(tmp_path: Path) -> None:
+    crowded = NoRoomForSpring()
+    crowded.go_on.set()
+    with working(tmp_path, crowded) as agent:
+        offer(agent)
+        owner_adopts(agent, "summer")
+    merchant = quick()
+    with working(tmp_path, merchant):
+        pass
+    assert (crowded.fitted, merchant.fitted) == (["summer"], [])
+
+
+def test_to_forget_an_older_release_never_removes_one_that_comes_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = inbox(tmp_path)
+    kept.put(RELEASE, ARRAYS)
+    coming = threading.Thread(target=kept.put, args=(replace(RELEASE, digest="summer"), ARRAYS))
+
+    def while_one_comes() -> tuple[Instruction, SharedArrays] | None:
+        found = Inbox.waiting(kept)
+        coming.start()
+        coming.join(0.1)
+        return found
+
+    monkeypatch.setattr(kept, "waiting", while_one_comes)
+    kept.forget(RELEASE)
+    coming.join()
+    found = Inbox.waiting(kept)
+    assert found is not None
+    assert found[0].digest == "summer"
 
 
 def test_a_fit_that_fails_is_told_to_the_owner_alone_and_not_tried_again(tmp_path: Path) -> None:
