@@ -55,9 +55,9 @@ def predictor(model: MultiTaskModel, dataset: Examples, task: str, *, own: bool 
         vectors = model.items(task, dataset.batch(torch.zeros(0, dtype=torch.long), [task]))
 
     def scores(rows: Tensor) -> Tensor:
-        z = model.represent(dataset.batch(rows, [task]), [task])[task]
-        found: Tensor = head(z, own=own, prior=head.matched(z, vectors))
-        return found
+        batch = dataset.batch(rows, [task])
+        z = model.represent(batch, [task])[task]
+        return head.scores(z, vectors, own=own, earlier=batch.earlier.get(task))
 
     return scores
 

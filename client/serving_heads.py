@@ -14,6 +14,7 @@ from torch import Tensor
 from shared_model import schema
 from shared_model.heads import row_losses
 from shared_model.model import MultiTaskModel
+from shared_model.repeats import TRAITS
 
 from . import item_tables
 from .data.examples import Examples
@@ -22,10 +23,11 @@ _CHUNK = 8192
 
 
 class ServingHead(NamedTuple):
-    """A fitted own part: `weight` (O, D) and `bias` (O,)."""
+    """A fitted own part: `weight` (O, D), `bias` (O,), and of repeats (3,), which few heads read."""
 
     weight: Tensor
     bias: Tensor
+    repeats: Tensor
 
 
 def fit(
@@ -52,15 +54,17 @@ def fit(
     spec, head = dataset.tasks[task], model.head(task)
     rows = dataset.rows("train", task=task) if rows is None else rows
     solution = torch.zeros(head.own.weight.shape[0], head.own.weight.shape[1] + 1, dtype=torch.float64)
+    repeats = solution.new_zeros(TRAITS)
     strength = spec.residual_penalty if penalty is None else penalty
     if len(rows) and isinstance(spec, schema.Retrieval):
-        solution = item_tables.solve(model, dataset, task, rows, spec, strength)
+        part = item_tables.solve(model, dataset, task, rows, spec, strength)
+        solution, repeats = part.table, part.repeats
     elif len(rows):
         z, offset, labels = _problem(model, dataset, task, rows)
         solve = _ridge if isinstance(spec, schema.Regression) else _newton_like
         solution = solve(spec, z, offset, labels, strength)
     solution = solution.to(head.own.weight.dtype)
-    return ServingHead(solution[:, :-1], solution[:, -1] + head.start)
+    return ServingHead(solution[:, :-1], solution[:, -1] + head.start, repeats.to(solution.dtype))
 
 
 def put(model: MultiTaskModel, task: str, head: ServingHead) -> None:
@@ -69,6 +73,8 @@ def put(model: MultiTaskModel, task: str, head: ServingHead) -> None:
         parameters = dict(model.head(task).own.named_parameters())
         parameters["weight"].copy_(head.weight)
         parameters["bias"].copy_(head.bias)
+        if "repeats.weight" in parameters:
+            parameters["repeats.weight"].copy_(head.repeats)
 
 
 @torch.no_grad()

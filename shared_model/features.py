@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from . import schema
 from .blocks import Named
 from .layers import Embedding, Linear, side_by_side
+from .repeats import Earlier
 from .sequences import ENCODERS
 from .sequences.mean import mean_of_present
 
@@ -45,6 +46,7 @@ class Batch:
             Multilabel: shape (..., B, labels), NaN in the whole row where there is none.
         items: Per retrieval task with content: the items of the catalogue, encoded like rows, with the
             features of its content alone.
+        earlier: Per retrieval task with repeats: what the rows' shoppers bought before.
         contests: Per retrieval task, in training steps only; the label of such a task is then 0, which is
             the place of the chosen item in its contest.
     """
@@ -54,6 +56,7 @@ class Batch:
     vectors: Mapping[str, Tensor] = field(default_factory=dict)
     labels: Mapping[str, Tensor] = field(default_factory=dict)
     items: Mapping[str, "Batch"] = field(default_factory=dict)
+    earlier: Mapping[str, Earlier] = field(default_factory=dict)
     contests: Mapping[str, Contest] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -68,6 +71,7 @@ class Batch:
             vectors={name: t.to(device, dtype) for name, t in self.vectors.items()},
             labels={name: t.to(device, dtype) for name, t in self.labels.items()},
             items={task: items.to(device, dtype) for task, items in self.items.items()},
+            earlier={task: earlier.to(device, dtype) for task, earlier in self.earlier.items()},
         )
 
     def select(self, rows: Tensor) -> "Batch":

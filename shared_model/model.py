@@ -155,8 +155,15 @@ class MultiTaskModel(nn.Module):
         head, contest = self.head(task), batch.contests.get(task)
         if isinstance(head, RetrievalHead):
             if contest is not None:
-                return head.contested(z, contest, own=own, describe=self._describe(task, batch))
-            prior = head.matched(z, self.items(task, batch))
+                return head.contested(
+                    z,
+                    contest,
+                    own=own,
+                    describe=self._describe(task, batch),
+                    earlier=batch.earlier.get(task),
+                )
+            vectors = self.items(task, batch)
+            return head.scores(z, vectors, own=own, earlier=batch.earlier.get(task))
         logits: Tensor = head(z, own=own, prior=prior)
         return logits
 

@@ -1,8 +1,10 @@
 """The choice of an item: a head over the merchant's own catalogue, and a tower that knows items by content.
 
-The score of an item is <z W, tower(item)> + own(z). The tower and W, the prior, travel: they see an item's
+The score of an item is <z W, tower(item)> + own(z), and what the shopper's earlier purchases of it are worth
+(`repeats.py`), where the contract asks for that. The tower and W, the prior, travel: they see an item's
 content, encoded with the contract's features, and never its number. The table of items, which is the weight
-of `own`, and the biases stay. W starts at zero, so before any training all items score alike.
+of `own`, the biases and the worth of repeats stay. All of them and W start at zero, so before any training
+all items score alike.
 
 In a training step a row has two logits: of the item that it chose, and of all others together, which is the
 logarithm of their summed exponentials. Their cross-entropy is that of the softmax over all items, and only
@@ -21,6 +23,8 @@ from . import schema
 from .features import Contest
 from .heads import Head
 from .layers import Linear
+from .negatives import Exact, among_all, exactly, nothing, standing
+from .repeats import TRAITS, Earlier, none_earlier, traits
 
 CELLS = 1 << 23
 """About so many scores exist at a time."""
@@ -53,6 +57,7 @@ class RetrievalHead(Head):
 
     Attributes:
         content: Names of the features that describe items; without any there is no prior.
+        own: The table: a row and a bias per item; inside it `repeats`, where they are learnt.
 
     Shapes:
         z (..., B, D); vectors of the tower (..., I, D); scores (..., B, I).
@@ -63,10 +68,19 @@ class RetrievalHead(Head):
     ) -> None:
         """Make the head over `items` items, whose content is `content` numbers wide (0 without any)."""
         super().__init__(task, width, items)
+        if task.repeats:  # inside the own part, so whatever holds for that holds for them
+            self.own.add_module("repeats", Linear(TRAITS, 1, generator=torch.Generator(), bias=False))
+            nn.init.zeros_(self.own.get_parameter("repeats.weight"))
         self.content = task.content if content else ()
         self.prior = ItemTower(content, width, generator=generator) if content else None
         self.uses_prior = self.prior is not None
         self.is_residual = False  # popularity is learnt in rounds too, or the tower would have to explain it
+
+    @property
+    def repeats(self) -> Linear | None:
+        """What multiplies the traits of earlier items (`repeats.traits`); None where nothing is learnt."""
+        found = dict(self.own.named_children()).get("repeats")
+        return found if isinstance(found, Linear) else None
 
     @property
     def items(self) -> int:
@@ -103,45 +117,87 @@ class RetrievalHead(Head):
         """
         raise TypeError("Expected the scores of items by content; representations alone do not tell them.")
 
+    def scores(
+        self, z: Tensor, vectors: Tensor | None, *, own: bool = True, earlier: Earlier | None = None
+    ) -> Tensor:
+        """Return the scores of all items, shape (..., B, I).
+
+        Args:
+            z: Representations.
+            vectors: As `vectors` returns them.
+            own: Add the merchant's own part.
+            earlier: What the rows' shoppers bought before; read by a head that learns from repeats.
+        """
+        found: Tensor = self(z, own=own, prior=self.matched(z, vectors))
+        if earlier is None or not self._knows_repeats(own):
+            return found
+        return found.scatter_add(-1, earlier.items, self._worth(traits(earlier)))
+
     def contested(
-        self, z: Tensor, contest: Contest, *, own: bool = True, describe: Describe | None = None
+        self,
+        z: Tensor,
+        contest: Contest,
+        *,
+        own: bool = True,
+        describe: Describe | None = None,
+        earlier: Earlier | None = None,
     ) -> Tensor:
         """Return per row the logits of the chosen item and of all others together, (B, D) -> (B, 2).
 
         Where items are drawn, the others are estimated from them: without bias for the sum of their
-        exponentials, and exactly where every item is drawn.
+        exponentials, and exactly where every item is drawn. What a row's shopper bought before weighs too
+        much to be left to the draw, so it is always among the others.
 
         Args:
             z: Representations.
             contest: What the rows chose, and the drawn items.
             own: Add the merchant's own part.
             describe: The content of items; needed where there is a tower.
+            earlier: As in `scores`.
         """
-        drawn = contest.drawn
-        vectors = self.vectors(describe, drawn)
+        drawn, vectors = contest.drawn, self.vectors(describe, contest.drawn)
+        if earlier is None or not self._knows_repeats(own):
+            earlier = none_earlier(len(z), z)
 
-        def logits(z: Tensor, chosen: Tensor) -> Tensor:
+        def logits(z: Tensor, chosen: Tensor, *bought: Tensor) -> Tensor:
             if drawn is None:
-                return among_all(self(z, own=own, prior=self.matched(z, vectors)), chosen)
-            won = self._scores_of(z, chosen, self.vectors(describe, chosen), own)
-            others = self._scores_among(z, drawn, vectors, own)
-            return torch.stack([won, standing(others, chosen, drawn, self.items).logsumexp(-1)], -1)
+                return among_all(self.scores(z, vectors, own=own, earlier=Earlier(*bought)), chosen)
+            exact = exactly(chosen, Earlier(*bought))
+            scores = self._scores_of(z, exact, describe, own)
+            others = standing(self._scores_among(z, drawn, vectors, own), exact, drawn, self.items)
+            return torch.stack([scores[:, 0], torch.cat([others, scores[:, 1:]], -1).logsumexp(-1)], -1)
 
-        return _in_chunks(logits, z, contest.chosen, self.items if drawn is None else len(drawn))
+        width = self.items if drawn is None else len(drawn) + earlier.items.shape[-1] * z.shape[-1]
+        return _in_chunks(logits, (z, contest.chosen, *earlier), width)
 
-    def _scores_of(self, z: Tensor, chosen: Tensor, vectors: Tensor | None, own: bool) -> Tensor:
-        """Of each row the score of one item, shape (B,)."""
-        score = z.new_zeros(len(z))
+    def _knows_repeats(self, own: bool) -> bool:
+        return own and self.repeats is not None
+
+    def _scores_of(self, z: Tensor, exact: Exact, describe: Describe | None, own: bool) -> Tensor:
+        """Of each row the scores of the items that are counted exactly, shape (B, K); nothing for others."""
+        scores = z.new_zeros(exact.items.shape)
         if own:
-            score = (z * self.own.weight[chosen]).sum(-1) + self._biases()[chosen]
-        return score if vectors is None else score + (self.wanted(z) * vectors).sum(-1)
+            matched = (z.unsqueeze(-2) * self.own.weight[exact.items]).sum(-1)
+            scores = matched + self._biases()[exact.items] + self._worth(exact.traits)
+        distinct, place = torch.unique(exact.items, return_inverse=True)
+        vectors = self.vectors(describe, distinct)
+        if vectors is not None:
+            scores = scores + (self.wanted(z).unsqueeze(-2) * vectors[place]).sum(-1)
+        return scores.masked_fill(~exact.counts, nothing(scores))
 
     def _scores_among(self, z: Tensor, drawn: Tensor, vectors: Tensor | None, own: bool) -> Tensor:
-        """Of each row the scores of the same items, shape (B, S)."""
+        """Of each row the scores of the same items by the table and the tower, shape (B, S)."""
         scores = z.new_zeros(len(z), len(drawn))
         if own:
             scores = z @ self.own.weight[drawn].T + self._biases()[drawn]
         return scores if vectors is None else scores + self.wanted(z) @ vectors.T
+
+    def _worth(self, known: Tensor) -> Tensor:
+        """What items gain for what is known of their earlier purchases, (..., 3) -> (...)."""
+        if self.repeats is None:
+            return known.new_zeros(known.shape[:-1])
+        worth: Tensor = self.repeats(known)
+        return worth.squeeze(-1)
 
     def wanted(self, z: Tensor) -> Tensor:
         """Return what the tower's vectors are multiplied with, z W, shape (..., B, D)."""
@@ -154,41 +210,10 @@ class RetrievalHead(Head):
         return self.own.bias
 
 
-def among_all(scores: Tensor, chosen: Tensor) -> Tensor:
-    """Return the logit of the chosen item and that of all others together, (B, I) and (B,) -> (B, 2)."""
-    place = chosen.unsqueeze(-1)
-    others = scores.scatter(-1, place, _nothing(scores)).logsumexp(-1)
-    return torch.stack([scores.gather(-1, place).squeeze(-1), others], -1)
-
-
-def standing(others: Tensor, chosen: Tensor, drawn: Tensor, items: int) -> Tensor:
-    """Return the logits of drawn items, each standing for its share of all but the chosen one, (B, S).
-
-    The items are drawn uniformly without replacement. With n of them other than the row's own, each stands
-    for (I - 1) / n; the chosen one, where it was drawn, for none.
-
-    Args:
-        others: Scores of the drawn items, shape (B, S).
-        chosen: Positions of the chosen items, shape (B,).
-        drawn: Positions of the drawn ones, shape (S,).
-        items: I.
-
-    Source: Yi et al. (2019), equation 3 (the log-Q correction), for a uniform Q.
-    """
-    itself = chosen.unsqueeze(-1) == drawn
-    share = (items - 1) / (~itself).sum(-1, keepdim=True).clamp_min(1)
-    return (others + share.clamp_min(1.0).log().to(others.dtype)).masked_fill(itself, _nothing(others))
-
-
-def _nothing(scores: Tensor) -> float:
-    """A score that no sum of exponentials notices, and that is a number."""
-    return torch.finfo(scores.dtype).min / 4
-
-
-def _in_chunks(logits: Callable[[Tensor, Tensor], Tensor], z: Tensor, chosen: Tensor, width: int) -> Tensor:
+def _in_chunks(logits: Callable[..., Tensor], tensors: tuple[Tensor, ...], width: int) -> Tensor:
     """Compute `logits` for some rows at a time, and once more when it is differentiated: never all scores."""
     size = max(1, CELLS // width)
-    if len(z) <= size:
-        return logits(z, chosen)
-    parts = zip(torch.split(z, size), torch.split(chosen, size), strict=True)
+    if len(tensors[0]) <= size:
+        return logits(*tensors)
+    parts = zip(*(torch.split(tensor, size) for tensor in tensors), strict=True)
     return torch.cat([checkpoint(logits, *part, use_reentrant=False) for part in parts])

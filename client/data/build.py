@@ -32,6 +32,7 @@ from .arrays import CHUNK, Array, GrowingFolder, chunks, load, save
 from .assortment import assortment, write_items
 from .catalogue import Catalogue, catalogue
 from .draft import HASHED, Draft, plain_times
+from .earlier import Purchases, Rows, write_earlier
 from .encoding import item_hashes
 from .reading import TaskStatus
 from .split import PARTS, Bounds, assign, assign_by_fold, assign_by_hash, bounds
@@ -177,6 +178,8 @@ def _finish(
         bought = purchases or _Purchases(units=hashed, times=times, items=hashes)
         _write_catalogue(folder, name, chosen, hashes)
         _write_bought(folder, name, bought, units, chosen)
+        if draft.learns_from_repeats(name):
+            _write_earlier(draft, name)
         (folder / f"{HASHED}.{name}.npy").unlink()
         catalogues[name] = tuple(items[int(h)] for h in chosen.hashes)
         if content := draft.content(name):
@@ -205,6 +208,16 @@ def _write_bought(
 
 
 _BOUGHT = ("unit", "time", "item")
+
+
+def _write_earlier(draft: Draft, name: str) -> None:
+    """Write what shoppers bought before, for the rows that the task is asked on."""
+    folder, rows_of = draft.folder, draft.tasks[name].library
+    kind = load(folder, "kind")
+    asked = library.TASKS[rows_of].rows if rows_of else ""
+    asks = kind == draft.kinds.index(asked) if asked in draft.kinds else np.ones(len(kind), np.bool_)
+    bought = Purchases(*(load(folder, f"bought.{name}.{column}") for column in Purchases._fields))
+    write_earlier(folder, name, Rows(load(folder, "unit"), load(folder, "time"), asks), bought)
 
 
 def _known(bought: _Purchases, part: slice, units: NDArray[np.uint64], chosen: Catalogue) -> dict[str, Array]:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 import torch
@@ -21,21 +21,11 @@ from . import meta
 from .arrays import load
 from .assortment import read_items
 from .build import build
+from .earlier import EarlierItems, Purchases
 from .kept import kept
 from .reading import TableReading, TaskStatus
 from .split import PARTS, Part
 from .stored import Stored
-
-
-class Purchases(NamedTuple):
-    """Who bought which catalogue item and when, in the order of unit and time; shape (P,) each.
-
-    `time` is datetime64[us]; `item` is a position in the catalogue.
-    """
-
-    unit: NDArray[np.int64]
-    time: NDArray[np.datetime64]
-    item: NDArray[np.int64]
 
 
 class Dataset:
@@ -77,6 +67,11 @@ class Dataset:
             for name, task in self.tasks.items()
             if isinstance(task, schema.Retrieval) and task.content
         }
+        self._earlier = {
+            name: EarlierItems(folder, name)
+            for name, task in self.tasks.items()
+            if isinstance(task, schema.Retrieval) and task.repeats
+        }
         self._rows = lru_cache(maxsize=None)(self._find)
 
     def __len__(self) -> int:
@@ -107,7 +102,8 @@ class Dataset:
         """
         found = self._stored.batch(rows, tasks)
         items = {name: items for name, items in self._items.items() if name in found.labels}
-        return replace(found, items=items) if items else found
+        earlier = {name: known.of(rows) for name, known in self._earlier.items() if name in found.labels}
+        return replace(found, items=items, earlier=earlier) if items or earlier else found
 
     def narrowed(self, tasks: Iterable[str], training: NDArray[np.bool_]) -> "Dataset":
         """Return the same rows with fewer tasks, of which fewer train; validation and test rows stay.

@@ -79,6 +79,11 @@ class Draft(GrowingFolder):
         task = self.tasks[name]
         return task.content if isinstance(task, schema.Retrieval) else ()
 
+    def learns_from_repeats(self, name: str) -> bool:
+        """Return whether a task looks at what shoppers bought before."""
+        task = self.tasks[name]
+        return isinstance(task, schema.Retrieval) and task.repeats
+
     def _file(self, name: str) -> str:
         return f"{HASHED}.{name}" if name in self.items else f"labels.{name}"
 

@@ -15,6 +15,7 @@ from client.data.dataset import Dataset
 from client.serving_heads import ServingHead, fit
 from shared_model.model import MultiTaskModel
 from shared_model.parameters import take
+from shared_model.repeats import PENALTY
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,5 +65,7 @@ def pulls(start: Start, *, own: Mapping[str, float]) -> dict[str, Pull]:
     for task, strength in own.items():
         for part, parameter in model.head(task).own.named_parameters():
             begin = model.head(task).start if part == "bias" else 0.0
-            found[f"heads.{task}.own.{part}"] = Pull(torch.full_like(parameter, begin), strength)
+            found[f"heads.{task}.own.{part}"] = Pull(
+                torch.full_like(parameter, begin), PENALTY if part.startswith("repeats") else strength
+            )
     return found

@@ -93,6 +93,8 @@ class Retrieval(TaskDeclaration):
     Its own part, the table of items, is always local.
 
     Attributes:
+        repeats: Learn how shoppers come back to what they bought before (`shared_model.repeats`); what is
+            learnt is always local too.
         content: Features that describe an item to a tower that travels (`shared_model.retrieval`); without
             any, nothing of the head travels.
         max_full: Up to so many items the softmax runs over all of them; beyond, over drawn ones.
@@ -101,6 +103,7 @@ class Retrieval(TaskDeclaration):
 
     kind: Literal["retrieval"]
     max_items: Annotated[int, Field(ge=2, le=200_000)] = 1000
+    repeats: bool = False
     content: tuple[Name, ...] = ()
     max_full: Annotated[int, Field(ge=2, le=50_000)] = 50_000
     negatives: Annotated[int, Field(ge=2, le=50_000)] = 1024

@@ -5,16 +5,23 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from client import item_tables, serving_heads
 from shared_model.features import Batch
 from shared_model.heads import row_losses
 from shared_model.model import MultiTaskModel, build
+from shared_model.repeats import PENALTY, Earlier, traits
 from shared_model.schema import Federation, parse_federation
 
 ITEMS, ROWS = 5, 40
 DRAW = torch.Generator().manual_seed(3)
+EARLIER = Earlier(
+    items=torch.rand(ROWS, ITEMS, generator=DRAW).argsort(1)[:, :3],
+    times=torch.randint(0, 3, (ROWS, 3), generator=DRAW).float(),
+    days=60 * torch.rand(ROWS, 3, generator=DRAW),
+)
 X, CHOSEN = torch.randn(ROWS, 2, generator=DRAW), torch.randint(0, ITEMS, (ROWS,), generator=DRAW).float()
 
 
@@ -29,7 +36,12 @@ class Shop:
 
     def batch(self, rows: Tensor, tasks: Iterable[str] | None = None) -> Batch:
         items = Batch(numeric=torch.linspace(-1, 1, ITEMS).unsqueeze(1))
-        return Batch(numeric=X[rows], labels={"next_item": CHOSEN[rows]}, items={"next_item": items})
+        return Batch(
+            numeric=X[rows],
+            labels={"next_item": CHOSEN[rows]},
+            items={"next_item": items},
+            earlier={"next_item": Earlier(*(tensor[rows] for tensor in EARLIER))},
+        )
 
 
 def setting(**options: Any) -> tuple[MultiTaskModel, Shop]:
@@ -99,3 +111,53 @@ def test_the_steps_of_large_tables_remember_little(monkeypatch: pytest.MonkeyPat
     exact = fitted()
     monkeypatch.setattr(item_tables, "_REMEMBERED", 0)
     torch.testing.assert_close(fitted(), exact, rtol=1e-3, atol=1e-4)
+
+
+# --- repeats ------------------------------------------------------------------------------------------
+
+
+def own_part(**options: Any) -> tuple[Tensor, Tensor]:
+    model, shop = setting(repeats=True, **options)
+    head = serving_heads.fit(model, shop, "next_item", penalty=2.0)  # type: ignore[arg-type]
+    return torch.cat([head.weight, head.bias.unsqueeze(1)], 1), head.repeats
+
+
+def slopes(table: Tensor, repeats: Tensor) -> tuple[Tensor, ...]:
+    """Of the sum of losses and both penalties, by autograd in float64."""
+    z = torch.cat([X, torch.ones(ROWS, 1)], 1).double()
+    points = [table.double().requires_grad_(), repeats.double().requires_grad_()]
+    worth = traits(EARLIER).double() @ points[1]
+    scores = (z @ points[0].T).scatter_add(1, EARLIER.items, worth)
+    loss = F.cross_entropy(scores, CHOSEN.long(), reduction="sum")
+    pull = points[0].square().sum() + 0.5 * PENALTY * points[1].square().sum()
+    return torch.autograd.grad(loss + pull, points)
+
+
+def test_at_the_solution_there_is_no_slope_in_the_table_and_none_in_the_worth_of_repeats() -> None:
+    table, repeats = own_part()
+    assert float(repeats.abs().min()) > 0.01
+    assert max(float(slope.abs().max()) for slope in slopes(table, repeats)) < 1e-4
+
+
+def test_with_all_items_drawn_the_sampled_problem_with_repeats_is_the_full_one() -> None:
+    sampled, full = own_part(max_full=2, negatives=ITEMS), own_part()
+    torch.testing.assert_close(sampled, full, rtol=1e-4, atol=1e-5)
+
+
+def test_rows_in_many_parts_give_the_same_worth(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = own_part()
+    monkeypatch.setattr(item_tables, "CELLS", 3 * ITEMS)
+    torch.testing.assert_close(own_part(), whole, rtol=1e-4, atol=1e-5)
+
+
+def test_repeats_are_worth_nothing_to_a_task_that_does_not_ask_for_them() -> None:
+    model, shop = setting()
+    assert not serving_heads.fit(model, shop, "next_item").repeats.any()  # type: ignore[arg-type]
+
+
+def test_what_is_fitted_of_repeats_is_put_into_the_model() -> None:
+    model, shop = setting(repeats=True)
+    fitted = serving_heads.fit(model, shop, "next_item")  # type: ignore[arg-type]
+    serving_heads.put(model, "next_item", fitted)
+    own = dict(model.head("next_item").own.named_parameters())
+    torch.testing.assert_close(own["repeats.weight"].detach(), fitted.repeats.unsqueeze(0))

@@ -13,7 +13,9 @@ from shared_model import retrieval
 from shared_model.errors import ConfigError
 from shared_model.features import Batch, Contest
 from shared_model.model import MultiTaskModel, build
-from shared_model.retrieval import RetrievalHead, standing
+from shared_model.negatives import exactly, standing
+from shared_model.repeats import none_earlier
+from shared_model.retrieval import RetrievalHead
 from shared_model.schema import parse_federation
 
 from .contracts import CATALOGUE, batch, tables
@@ -171,7 +173,9 @@ def test_the_sampled_loss_is_the_full_one_when_all_items_are_drawn(
 def test_over_all_samples_the_others_are_estimated_without_bias() -> None:
     scores, chosen = torch.tensor([[0.3, -1.0, 0.8, 2.0]]).double(), torch.tensor([0])
     samples = [torch.tensor(s) for s in itertools.combinations(range(4), 2)]
-    estimates = [standing(scores[:, s], chosen, s, 4).exp().sum() for s in samples]
+    estimates = [
+        standing(scores[:, s], exactly(chosen, none_earlier(1, scores)), s, 4).exp().sum() for s in samples
+    ]
     # given whether the chosen one was drawn, every sample of the three others is as likely as another
     without = torch.stack([e for e, s in zip(estimates, samples, strict=True) if 0 not in s]).mean()
     among = torch.stack([e for e, s in zip(estimates, samples, strict=True) if 0 in s]).mean()
