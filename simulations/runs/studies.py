@@ -94,11 +94,17 @@ def inputs_of_experiment(asked: Asked) -> Inputs:
     loaded = load_experiment(asked.file, data=asked.data)
     folder = data_folder(loaded, asked.file)
     return Inputs(
-        files=(asked.file, asked.file.parent / loaded.experiment.contract),
+        files=(asked.file, *contracts_of(loaded, asked.file)),
         data=(folder,) if folder else (),
         seeds=loaded.experiment.seeds,
         arguments={**asked.arguments, "data": str(folder) if folder else None},
     )
+
+
+def contracts_of(experiment: Experiment, file: Path) -> tuple[Path, ...]:
+    """Return the contracts that an experiment reads: its own, and the one that its market is made over."""
+    named = (experiment.experiment.contract, getattr(experiment.market, "contract", ""))
+    return tuple(file.parent / name for name in dict.fromkeys(named) if name)
 
 
 def data_folder(experiment: Experiment, file: Path) -> Path | None:
@@ -166,7 +172,7 @@ def _inputs_of_comparison(asked: Asked) -> Inputs:
     for dataset in wanted.dataset:
         experiment = plan.experiment_of(dataset, asked.file.parent, asked.data)
         own = asked.file.parent / dataset.experiment
-        written += [own, own.parent / experiment.experiment.contract]
+        written += [own, *contracts_of(experiment, own)]
         folder = data_folder(experiment, own)
         folders += [folder] if folder else []
     kept = str(asked.data.absolute()) if asked.data else None

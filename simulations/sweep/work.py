@@ -71,7 +71,7 @@ def run(job: Job) -> None:
     tables = {"federation.toml": job.contract, "experiment.toml": job.experiment}
     for name, content in tables.items():
         files.write(job.folder / name, tomli_w.dumps(content).encode(), durable=False)
-    market = read(declared.parse(Experiment, job.experiment, file=job.base).market, job.base)
+    market = read(experiment_of(job).market, job.base)
     bench = prepared(market, job.contract, out=job.folder, seed=job.missing[0])
     training = Training(name="sweep", family="sweep", where=job.where, served=(job.served,))
     try:
@@ -83,6 +83,14 @@ def run(job: Job) -> None:
                 files.write(job.failure(seed), str(error).encode(), durable=False)
     finally:
         shutil.rmtree(bench.work, ignore_errors=True)
+
+
+def experiment_of(job: Job) -> Experiment:
+    """Return a job's experiment; a scenario without a contract of its own is one over the point's."""
+    tables = dict(job.experiment)
+    if tables["market"]["kind"] == "scenario":
+        tables["market"] = {"contract": str((job.folder / "federation.toml").absolute()), **tables["market"]}
+    return declared.parse(Experiment, tables, file=job.base)
 
 
 def _keep_truth(folder: Path, bench: Bench) -> None:

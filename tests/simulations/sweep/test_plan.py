@@ -4,9 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tomli_w
 
 from shared_model.errors import ConfigError
-from simulations.sweep import plan
+from simulations.scenarios import ScenarioMarket
+from simulations.sweep import plan, running, work
 
 from . import sweeps
 
@@ -49,3 +51,16 @@ def test_an_architecture_replaces_the_whole_bottom(tmp_path: Path) -> None:
 
 def test_the_seeds_of_the_experiment_are_taken_where_none_are_given(tmp_path: Path) -> None:
     assert plan.load(sweeps.write(tmp_path, seeds=[])).seeds == (0,)
+
+
+def test_a_scenario_is_made_over_the_contract_of_the_point(tmp_path: Path) -> None:
+    file = sweeps.write(tmp_path, {"market.relatedness": [0.1]})
+    (tmp_path / "tiny.toml").write_text(
+        tomli_w.dumps({**sweeps.EXPERIMENT, "market": {"kind": "scenario", "merchants": 2}})
+    )
+    found = plan.load(file)
+    job = running.job_of(found, found.points[0], tmp_path / "out", (0,))
+    market = work.experiment_of(job).market
+    assert isinstance(market, ScenarioMarket)
+    assert market.contract == str(job.folder / "federation.toml")
+    assert market.relatedness == 0.1
