@@ -124,6 +124,48 @@ def transfer(
 
 
 @app.command()
+def join(
+    experiment: ExperimentFile,
+    merchant: Annotated[str, typer.Option(help="Who thinks of joining: a merchant of the experiment.")],
+    epsilon: Annotated[
+        list[float] | None,
+        typer.Option("--epsilon", help="Budgets to try beside the contract's own; 8, 4 and 1 by default."),
+    ] = None,
+    contributions: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Leave so many merchants out in turn, drawn at random; by default all of up to 12, else one.",
+        ),
+    ] = None,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="Only the first so many of the experiment.")
+    ] = None,
+    data: Data = None,
+    out: Out = None,
+) -> None:
+    """Should one merchant join? What it gains, what it costs, who else gains. Goes on if stopped."""
+    from .join import page, report, running
+    from .join.options import EPSILONS, Options
+
+    directory = out or Path("runs") / f"join-{experiment.stem}"
+    request = Request(experiment=experiment, data=data, out=directory, command=_command())
+    options = Options(
+        merchant=merchant,
+        epsilons=tuple(epsilon or EPSILONS),
+        contributions=contributions,
+        seeds=seeds,
+    )
+    with _progress() as progress:
+        found = running.join(request, options, progress)
+    report.write(found, directory / f"join-{merchant}.json")
+    page.write_page(found, directory / f"join-{merchant}.html")
+    for drawn in page.terminal(found):
+        _console.print(drawn)
+    _console.print(f"\nReport: {directory / f'join-{merchant}.html'}", soft_wrap=True)
+
+
+@app.command()
 def compare(
     comparison: Annotated[Path, typer.Argument(help="The comparison's TOML file.")],
     data: Annotated[

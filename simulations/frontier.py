@@ -9,17 +9,15 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import tomli_w
 
 from server.reporting import results as result_files
 from server.reporting.results import Cell, Result, Task
 from shared_model import declared, files
 from shared_model.errors import ConfigError
 
-from . import runner
+from . import levels, runner
 from .experiment import load_experiment
 from .runner import Request
 from .seeds import generator
@@ -98,13 +96,13 @@ def frontier(request: Request, epsilons: Sequence[float], progress: Progress) ->
     if "privacy" not in tables:
         raise ConfigError(contract, "privacy", None, "a [privacy] table, whose epsilon is then varied")
     results: dict[str, Result] = {}
-    levels = _levels(epsilons, contract)
-    for number, (level, epsilon) in enumerate(levels.items()):
+    steps = _steps(epsilons, contract)
+    for number, (level, epsilon) in enumerate(steps.items()):
         out = request.out / level.replace(" ", "-")
         changed = replace(
             request,
             out=out,
-            contract=_written(tables, epsilon, out),
+            contract=levels.written(tables, epsilon, out),
             networks=None if number == 0 else False,
         )
         results[level] = _finished(out) or runner.run(changed, _told(level, progress))
@@ -115,7 +113,7 @@ def frontier(request: Request, epsilons: Sequence[float], progress: Progress) ->
         seeds=first.seeds,
         environment=first.environment,
         delta=float(tables["privacy"]["delta"]),
-        points=tuple(p for level, e in levels.items() for p in _points(level, e, results[level], first)),
+        points=tuple(p for level, e in steps.items() for p in _points(level, e, results[level], first)),
     )
 
 
@@ -128,22 +126,11 @@ def _told(level: str, progress: Progress) -> Progress:
     return lambda stage, done, total: progress(f"{level}: {stage}", done, total)
 
 
-def _levels(epsilons: Sequence[float], contract: Path) -> dict[str, float | None]:
-    for epsilon in epsilons:
-        if not 0 < epsilon < math.inf:
-            raise ConfigError(contract, "privacy.epsilon", epsilon, "numbers above 0")
-    asked = {f"epsilon {epsilon:g}": epsilon for epsilon in sorted(set(epsilons), reverse=True)}
-    return {**asked, "next to no noise": NO_NOISE, "no privacy": None}
-
-
-def _written(tables: Mapping[str, Any], epsilon: float | None, out: Path) -> Path:
-    """Write the contract of one level into its folder."""
-    changed = {key: value for key, value in tables.items() if key != "privacy" or epsilon is not None}
-    if epsilon is not None:
-        changed["privacy"] = {**tables["privacy"], "epsilon": epsilon}
-    path = out / "asked.federation.toml"
-    files.write(path, tomli_w.dumps(changed).encode(), durable=False)
-    return path
+def _steps(epsilons: Sequence[float], contract: Path) -> dict[str, float | None]:
+    """Return the levels with one more before the last: the same recipe with next to no noise."""
+    asked = levels.levels(epsilons, contract)
+    last = {levels.NO_PRIVACY: asked.pop(levels.NO_PRIVACY)}
+    return {**asked, "next to no noise": NO_NOISE, **last}
 
 
 def _finished(out: Path) -> Result | None:

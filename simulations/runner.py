@@ -103,12 +103,12 @@ def run(request: Request, progress: Progress) -> results.Result:
     methods = _methods(bench, released)
     tasks = tasks_of(federation, methods)
     cells = cells_of(federation, bench.datasets, tasks, methods, seed=seeds[0])
-    merchants = _merchants(bench)
-    summary = summarise(cells, merchants, tasks, generator(seeds[0], "summary"))
+    members = merchants(bench)
+    summary = summarise(cells, members, tasks, generator(seeds[0], "summary"))
     measured = Measured(
         cells=cells,
         summary=summary,
-        group_of={m.name: m.group for m in merchants},
+        group_of={m.name: m.group for m in members},
         newcomers=_newcomers(bench, tasks, methods),
     )
     result = results.Result(
@@ -122,7 +122,7 @@ def run(request: Request, progress: Progress) -> results.Result:
             federation, sum(federation.tiers[merchant.tier].role == "train" for merchant in merchants)
         ),
         seeds=seeds,
-        merchants=merchants,
+        merchants=members,
         tasks=tasks,
         cells=cells,
         summary=summary,
@@ -242,12 +242,8 @@ def _methods(bench: Bench, released: Mapping[int, SharedArrays]) -> Methods:
     alone = {"linear": baselines.linear(contract, datasets)}
     bench.progress("alone, linear", 1, 1)
     if bench.experiment.baselines.networks:
-        alone |= {name: averaged([_networks(bench, name, s) for s in seeds]) for name in _NETWORKS}
-    floors = [
-        scores.floor_scores(n, d, split) for n, d in datasets.items() for split in ("validation", "test")
-    ]
-    for floor in ("popularity", "bought before"):
-        alone[floor] = merged([found[floor] for found in floors])
+        alone |= {name: averaged([networks(bench, name, s) for s in seeds]) for name in NETWORKS}
+    alone |= scores.floors(datasets)
     served = []
     for done, seed in enumerate(seeds):
         bench.progress("adopting", done, len(seeds))
@@ -258,31 +254,37 @@ def _methods(bench: Bench, released: Mapping[int, SharedArrays]) -> Methods:
         alone=alone,
         federated=averaged(served),
         prior=averaged([federated.prior_scores(contract, datasets, released[s]) for s in seeds]),
-        pooled=averaged([_pooled(bench, done, seed) for done, seed in enumerate(seeds)]),
+        pooled=averaged([pooled(bench, seed) for seed in seeds]),
         constant=merged([scores.constant_scores(n, d, "test") for n, d in datasets.items()]),
     )
 
 
-_NETWORKS = {"single-task network": baselines.single_task, "multi-task network": baselines.multi_task}
+NETWORKS = {"single-task network": baselines.single_task, "multi-task network": baselines.multi_task}
+"""Kind of network that a merchant may train alone -> how."""
 
 
-def _networks(bench: Bench, method: str, seed: int) -> Scores:
+def networks(bench: Bench, method: str, seed: int) -> Scores:
     """Train one kind of network alone at every merchant."""
     parts = []
     for done, (name, dataset) in enumerate(bench.datasets.items()):
         bench.progress(f"alone, {method}, seed {seed}", done, len(bench.datasets))
-        source = torch.Generator().manual_seed(int(generator(seed, method, name).integers(2**62)))
-        parts.append(_NETWORKS[method](bench.federation, name, dataset, bench.experiment.baselines, source))
+        parts.append(network(bench, method, name, dataset, seed))
     bench.progress(f"alone, {method}, seed {seed}", len(parts), len(parts))
     return merged(parts)
 
 
-def _pooled(bench: Bench, done: int, seed: int) -> Scores:
-    total = len(bench.experiment.experiment.seeds)
-    bench.progress("pooled", done, total)
+def network(bench: Bench, method: str, name: str, dataset: Dataset, seed: int) -> Scores:
+    """Train one kind of network on one merchant's rows."""
+    source = torch.Generator().manual_seed(int(generator(seed, method, name).integers(2**62)))
+    return NETWORKS[method](bench.federation, name, dataset, bench.experiment.baselines, source)
+
+
+def pooled(bench: Bench, seed: int) -> Scores:
+    """Train on everybody's rows in one place."""
+    bench.progress(f"pooled, seed {seed}", 0, 1)
     source = torch.Generator().manual_seed(int(generator(seed, "pooled").integers(2**62)))
     found = pooling.pooled(bench.federation, bench.datasets, bench.experiment.baselines, source)
-    bench.progress("pooled", done + 1, total)
+    bench.progress(f"pooled, seed {seed}", 1, 1)
     return found
 
 
@@ -313,7 +315,8 @@ def _newcomers(bench: Bench, tasks: tuple[results.Task, ...], methods: Methods) 
     return cells_of(bench.federation, datasets, tasks, seen, seed=seed)
 
 
-def _merchants(bench: Bench) -> tuple[results.Merchant, ...]:
+def merchants(bench: Bench) -> tuple[results.Merchant, ...]:
+    """Return size, tier and group of every merchant."""
     seed = bench.experiment.experiment.seeds[0]
     return tuple(
         facts.merchant(name, tables, bench.site.merchant(name, seed).describe().tier, bench.datasets[name])

@@ -92,6 +92,13 @@ def floor_scores(merchant: str, dataset: Dataset, split: Split) -> dict[str, Sco
     return found
 
 
+def floors(datasets: Mapping[str, Dataset]) -> dict[str, Scores]:
+    """Return the scores of both floors of retrieval tasks at every merchant, on validation and test rows."""
+    splits: tuple[Split, ...] = ("validation", "test")
+    found = [floor_scores(name, dataset, split) for name, dataset in datasets.items() for split in splits]
+    return {floor: merged([one[floor] for one in found]) for floor in FLOORS}
+
+
 def pooled_score(scores: Scores, task: str, split: Split) -> float:
     """Return the mean of a method's per-row scores over all merchants' rows, NaN without any."""
     rows = [values for key, values in scores.items() if (key.task, key.split) == (task, split)]

@@ -2,7 +2,7 @@
 
 Notation: n rows, U units (shoppers), M merchants, R resamples. A unit's rows come and go together in every
 resample, since they are not independent of one another (Efron and Tibshirani 1993, chapter 8).
-All intervals are percentile intervals at 95 % (the same, chapter 13).
+All intervals are percentile intervals (the same, chapter 13), at 95 % where nothing else is asked for.
 
 Edge cases:
     Rows with a NaN on either side are left out on both. With fewer than two units there is nothing to
@@ -22,7 +22,6 @@ Statistic = Literal["mean", "rmse"]
 Verdict = Literal["gains", "loses", "cannot tell"]
 Floats = NDArray[np.float64]
 
-_TAILS = (2.5, 97.5)
 _CHUNK = 2**22  # drawn indices held at once: 32 MiB, whatever the number of units
 
 
@@ -43,6 +42,7 @@ def paired_bootstrap(
     statistic: Statistic = "mean",
     units: ArrayLike | None = None,
     resamples: int = 2000,
+    confidence: float = 0.95,
 ) -> Interval:
     """Return the difference first - second of two methods' losses on the same rows.
 
@@ -55,11 +55,15 @@ def paired_bootstrap(
         statistic: `mean` of the losses, or `rmse`, the root of it, taken in every resample.
         units: Who each row belongs to, shape (n,), any values; None: every row stands for itself.
         resamples: R.
+        confidence: Of the interval. Bounds of one of m intervals that shall all hold together at 95 % need
+            1 - 0.05 / m (Bonferroni), and R large enough that some resamples lie beyond each bound.
 
     Raises:
-        ValueError: The shapes differ, or `resamples` is not positive.
+        ValueError: The shapes differ, `resamples` is not positive, or `confidence` is not between 0 and 1.
     """
     positive(resamples=resamples)
+    if not 0 < confidence < 1:
+        raise ValueError(f"Expected a confidence between 0 and 1, got {confidence}.")
     left, right = np.asarray(first, np.float64), np.asarray(second, np.float64)
     owners = np.arange(len(left)) if units is None else np.asarray(units)
     if not (left.ndim == 1 and left.shape == right.shape == owners.shape):
@@ -68,7 +72,7 @@ def paired_bootstrap(
         )
     known = ~(np.isnan(left) | np.isnan(right))
     sums = _unit_sums(left[known], right[known], owners[known])
-    return _interval(sums, _DIFFERENCES[statistic], generator, resamples)
+    return _interval(sums, _DIFFERENCES[statistic], generator, resamples, confidence)
 
 
 def merchant_bootstrap(
@@ -111,7 +115,11 @@ def _unit_sums(first: Floats, second: Floats, owners: NDArray[np.generic]) -> Fl
 
 
 def _interval(
-    sums: Floats, difference: Callable[[Floats], Floats], generator: np.random.Generator, resamples: int
+    sums: Floats,
+    difference: Callable[[Floats], Floats],
+    generator: np.random.Generator,
+    resamples: int,
+    confidence: float,
 ) -> Interval:
     if len(sums) == 0:
         return Interval(estimate=np.nan, low=np.nan, high=np.nan)
@@ -119,7 +127,8 @@ def _interval(
     if len(sums) == 1:
         return Interval(estimate=estimate, low=np.nan, high=np.nan)
     drawn = np.concatenate(list(_resampled_totals(sums, generator, resamples)))
-    low, high = np.percentile(difference(drawn), _TAILS)
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(difference(drawn), (tail, 1 - tail))
     return Interval(estimate=estimate, low=float(low), high=float(high))
 
 

@@ -129,3 +129,18 @@ def test_nineteen_of_twenty_intervals_cover_the_truth():
     # 1000 independent intervals; at a true coverage of 0.94 the share leaves [0.92, 0.965] once in 100 runs.
     coverage = np.mean([covers(seed) for seed in range(1000)])
     assert 0.92 <= coverage <= 0.965
+
+
+def test_more_confidence_makes_the_interval_wider():
+    rows = np.random.default_rng(0).normal(size=100)
+    narrow, wide = (
+        paired_bootstrap(rows, np.zeros(100), generator=np.random.default_rng(1), confidence=confidence)
+        for confidence in (0.95, 0.99)
+    )
+    assert wide.low < narrow.low < narrow.high < wide.high
+    assert wide.estimate == narrow.estimate
+
+
+def test_a_confidence_outside_zero_and_one_is_refused():
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        paired_bootstrap([1.0], [0.0], generator=np.random.default_rng(0), confidence=95.0)

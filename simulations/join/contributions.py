@@ -1,0 +1,120 @@
+"""What each merchant adds for the others: everybody against everybody without it, on the others' test rows.
+
+It is exact in that a federation is trained without each. It is no Shapley value: two merchants that can stand
+in for one another both add little. The bounds say how it varies over the others' shoppers, not over seeds.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from client.data.dataset import Dataset
+from shared_model.heads import Measure, measure_of
+
+from ..runner import Bench
+from ..scores import Floats, Key, Scores
+from ..seeds import generator
+from ..significance import Difference, difference, verdicts
+from ..statistics import Statistic, Verdict
+from .gains import known, metric, owners_of
+from .options import EXACT, Options
+from .report import Contribution, Gain
+from .trainings import SERVED, Trainings
+
+_HALF_WIDTH = 1.96  # 95 % of a normal, since a mean over merchants rests on hundreds of shoppers
+
+
+def left_out(bench: Bench, options: Options) -> tuple[str, ...]:
+    """Return who is left out in turn: the merchant of the study, then all or so many others."""
+    names = list(bench.datasets)
+    others = [name for name in names if name != options.merchant]
+    count = options.contributions
+    if count is None:
+        count = len(names) if len(names) <= EXACT else 1
+    if count >= len(names):
+        return (options.merchant, *others)
+    seed = bench.experiment.experiment.seeds[0]
+    drawn = generator(seed, "contributions").choice(len(others), max(count - 1, 0), replace=False)
+    return (options.merchant, *(others[i] for i in sorted(drawn)))
+
+
+def contributions(trainings: Trainings, names: Sequence[str]) -> tuple[Contribution, ...]:
+    """Return what each of `names` adds on every task; verdicts bear 5 % of false discoveries together."""
+    bench, whole = trainings.bench, trainings.scores()[SERVED]
+    found = []
+    for done, name in enumerate(names):
+        bench.progress("contributions", done, len(names))
+        without = trainings.scores(without=name)[SERVED]
+        for task in bench.federation.tasks:
+            added = _added(bench.datasets, task, name, whole, without)
+            found += [] if added is None else [added]
+    bench.progress("contributions", len(names), len(names))
+    said = verdicts([one.difference for one in found])
+    return tuple(one.told(verdict) for one, verdict in zip(found, said, strict=True))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Added:
+    """What one merchant adds on one task."""
+
+    merchant: str
+    task: str
+    others: int
+    joined: float
+    without: float
+    difference: Difference
+
+    def told(self, verdict: Verdict) -> Contribution:
+        scale = 100 / abs(self.without) if self.without else float("nan")
+        percent, error = scale * self.difference.estimate, scale * self.difference.standard_error
+        gain = Gain(
+            percent=known(percent),
+            low=known(percent - _HALF_WIDTH * error),
+            high=known(percent + _HALF_WIDTH * error),
+            verdict=verdict,
+        )
+        return Contribution(
+            merchant=self.merchant,
+            task=self.task,
+            others=self.others,
+            joined=self.joined,
+            without=self.without,
+            gain=gain,
+        )
+
+
+def _added(
+    datasets: Mapping[str, Dataset], task: str, name: str, whole: Scores, without: Scores
+) -> _Added | None:
+    keys = [Key(other, task, "test") for other in datasets if other != name]
+    keys = [key for key in keys if key in whole]
+    if not keys:
+        return None
+    measure = measure_of(datasets[keys[0].merchant].tasks[task])
+    each = [_one(datasets[key.merchant], key, without[key], whole[key], measure) for key in keys]
+    mean = Difference(
+        estimate=float(np.mean([one.estimate for one in each])),
+        standard_error=_error_of_mean(each),
+        shoppers=sum(one.shoppers for one in each),
+    )
+    return _Added(
+        merchant=name,
+        task=task,
+        others=len(keys),
+        joined=float(np.mean([metric(whole[key], measure) for key in keys])),
+        without=float(np.mean([metric(without[key], measure) for key in keys])),
+        difference=mean,
+    )
+
+
+def _one(dataset: Dataset, key: Key, before: Floats, after: Floats, measure: Measure) -> Difference:
+    first, second = (after, before) if measure.higher_is_better else (before, after)
+    statistic: Statistic = "rmse" if measure.root else "mean"
+    return difference(first, second, owners_of(dataset, key), statistic=statistic)
+
+
+def _error_of_mean(each: Sequence[Difference]) -> float:
+    """Return the standard error of the mean of independent differences; a single shopper has none to add."""
+    errors = np.nan_to_num([one.standard_error for one in each])
+    return float(np.sqrt(np.square(errors).sum()) / len(errors))

@@ -1,0 +1,133 @@
+"""What joining costs a merchant: bytes as recorded, work as it is measured here, privacy by the ledger."""
+
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import TypeVar
+
+from flwr.app import Array
+
+from client.merchant import Merchant
+from client.private.ledgers import ledger_file
+from server.wire_record import RECORD
+from shared_model import journal
+from shared_model.model import initial_shared
+from shared_model.precision import PRECISIONS, rounded
+from shared_model.privacy.ledger import Limit, read_charges
+from shared_model.privacy.limits import spent
+from shared_model.protocol import Instruction, SharedArrays, digest
+
+from .. import federated, partition
+from .report import Cost
+from .trainings import Trainings
+
+_ROUNDS = 5
+"""So many are timed; the first, which reads more, does not count."""
+
+T = TypeVar("T")
+
+
+def cost(trainings: Trainings, name: str) -> Cost:
+    """Return what one level costs one merchant, in one training.
+
+    Bytes are of arrays, without the few hundred of an instruction and what transport adds.
+    """
+    bench, seed = trainings.bench, trainings.seeds[0]
+    work = _worked(trainings, name)
+    shared = initial_shared(bench.federation, seed)
+    down = _bytes(rounded(shared, PRECISIONS[bench.federation.federation.precision]))
+    up, rounds = _recorded(trainings.directory(seed) / RECORD, name)
+    policy = bench.federation.privacy
+    return Cost(
+        level=trainings.level,
+        role=bench.site.merchant(name, seed).describe().role,
+        rounds=rounds,
+        bytes_down=down,
+        bytes_up=round(up / rounds) if rounds else 0,
+        bytes_in_all=rounds * down + up + _bytes(shared),
+        seconds_per_round=work.round,
+        seconds_to_open=work.open,
+        seconds_to_adopt=work.adopt,
+        epsilon=_spent(trainings, name),
+        delta=None if policy is None else policy.delta,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Work:
+    """Processor seconds."""
+
+    open: float
+    round: float
+    adopt: float
+
+
+def _worked(trainings: Trainings, name: str) -> _Work:
+    """Time a copy of the merchant, which is removed afterwards."""
+    bench, seed = trainings.bench, trainings.seeds[0]
+    folder = bench.out / "timed"
+    try:
+        market = replace(bench.market, merchants={name: bench.market.merchants[name]})
+        (path,) = partition.write(market, folder)
+        opened, merchant = _timed(lambda: Merchant.open(path, bench.site.contract, seed=seed))
+        rounds = _rounds(merchant, trainings) if merchant.describe().role == "train" else [0.0]
+        arrays = trainings.arrays(seed)
+        release = federated.release(bench.federation, arrays, "timed")
+        adopted, _ = _timed(lambda: merchant.adopt(release, arrays))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return _Work(open=opened, round=median(rounds), adopt=adopted)
+
+
+def _rounds(merchant: Merchant, trainings: Trainings) -> list[float]:
+    """Return the seconds of a few rounds, all from the first arrays."""
+    contract = trainings.bench.federation
+    arrays = rounded(initial_shared(contract, trainings.seeds[0]), PRECISIONS[contract.federation.precision])
+    found = []
+    for number in range(1, min(_ROUNDS, contract.federation.rounds) + 1):
+        asked = Instruction(
+            fingerprint=contract.fingerprint,
+            lineage="timed",
+            round=number,
+            digest=digest(arrays),
+            merchant=merchant.config.name,
+            answered=number - 1,
+        )
+        seconds, _ = _timed(partial(merchant.train, asked, arrays))
+        found.append(seconds)
+    return found[1:] or found
+
+
+def _timed(work: Callable[[], T]) -> tuple[float, T]:
+    began = time.process_time()
+    found = work()
+    return time.process_time() - began, found
+
+
+def _bytes(arrays: SharedArrays) -> int:
+    """Return the bytes of arrays as they travel, each with a header of its own."""
+    return sum(len(Array.from_numpy_ndarray(array).data) for array in arrays.values())
+
+
+def _recorded(path: Path, name: str) -> tuple[int, int]:
+    """Return the bytes of arrays that the merchant answered with, and in how many rounds."""
+    rounds: dict[int, int] = {}
+    for line in journal.read(path):
+        if line["event"] == "reply" and line["merchant"] == name and line["type"].startswith("train"):
+            rounds[line["round"]] = sum(a["bytes"] for a in line["records"]["arrays"]["arrays"].values())
+    return sum(rounds.values()), len(rounds)
+
+
+def _spent(trainings: Trainings, name: str) -> float | None:
+    """Return the epsilon of one training by the merchant's ledger; zero where it released nothing."""
+    policy, seed = trainings.bench.federation.privacy, trainings.seeds[0]
+    if policy is None:
+        return None
+    folder = trainings.bench.site.merchant(name, seed).config.ledger
+    file = ledger_file(folder, seed=seed, lineage=trainings.lineage(seed))
+    limit = Limit(policy.epsilon, policy.delta, trainings.bench.federation.fingerprint)
+    return spent(read_charges(file), limit) if file.exists() else 0.0
