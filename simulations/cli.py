@@ -27,6 +27,7 @@ from .partition import write as write_market
 from .runs import recording
 from .runs import rerun as repeating
 from .runs.studies import Asked
+from .transfer.groups import By as GroupsBy
 
 EXPERIMENTS = Path(__file__).parent / "experiments"
 
@@ -115,9 +116,20 @@ def transfer(
     seeds: Annotated[
         int | None, typer.Option(min=1, help="Only the first so many of the experiment.")
     ] = None,
+    matrix: Annotated[
+        bool, typer.Option("--matrix", help="Map who teaches whom instead: from source to target.")
+    ] = False,
+    by: Annotated[
+        GroupsBy | None,
+        typer.Option(help="Matrix only: what a source is; merchants where there are few, else groups."),
+    ] = None,
     out: Out = None,
 ) -> None:
     """Leave merchants out, let each join with few orders: warm-started against alone. Goes on if stopped."""
+    if matrix or by:
+        directory = out or Path("runs") / f"matrix-{experiment.stem}-{by or 'default'}"
+        _study("matrix", experiment, directory, {"data": data, "by": by, "seeds": seeds})
+        return
     directory = out or Path("runs") / f"transfer-{experiment.stem}"
     asked = {"data": data, "merchants": merchants, "folds": folds, "seeds": seeds}
     _study("transfer", experiment, directory, asked)
@@ -135,7 +147,7 @@ def join(
         int | None,
         typer.Option(
             min=1,
-            help="Leave so many merchants out in turn, drawn at random; by default all of up to 12, else one.",
+            help="Leave out so many in turn, drawn at random; by default all of up to 12, else one.",
         ),
     ] = None,
     seeds: Annotated[
@@ -145,24 +157,17 @@ def join(
     out: Out = None,
 ) -> None:
     """Should one merchant join? What it gains, what it costs, who else gains. Goes on if stopped."""
-    from .join import page, report, running
-    from .join.options import EPSILONS, Options
+    from .join.options import EPSILONS
 
-    directory = out or Path("runs") / f"join-{experiment.stem}"
-    request = Request(experiment=experiment, data=data, out=directory, command=_command())
-    options = Options(
-        merchant=merchant,
-        epsilons=tuple(epsilon or EPSILONS),
-        contributions=contributions,
-        seeds=seeds,
-    )
-    with _progress() as progress:
-        found = running.join(request, options, progress)
-    report.write(found, directory / f"join-{merchant}.json")
-    page.write_page(found, directory / f"join-{merchant}.html")
-    for drawn in page.terminal(found):
-        _console.print(drawn)
-    _console.print(f"\nReport: {directory / f'join-{merchant}.html'}", soft_wrap=True)
+    directory = out or Path("runs") / f"join-{experiment.stem}-{merchant}"
+    asked = {
+        "data": data,
+        "merchant": merchant,
+        "epsilons": epsilon or list(EPSILONS),
+        "contributions": contributions,
+        "seeds": seeds,
+    }
+    _study("join", experiment, directory, asked)
 
 
 @app.command()
@@ -319,6 +324,21 @@ def _show_transfer(found: Any, directory: Path) -> None:
     _console.print(f"\nCurves: {directory / 'transfer.html'}", soft_wrap=True)
 
 
+def _show_matrix(found: Any, directory: Path) -> None:
+    from .transfer import matrix_page
+
+    _console.print(matrix_page.table(found))
+    _console.print(f"\nMap: {directory / 'matrix.html'}", soft_wrap=True)
+
+
+def _show_join(found: Any, directory: Path) -> None:
+    from .join import page
+
+    for drawn in page.terminal(found):
+        _console.print(drawn)
+    _console.print(f"\nReport: {directory / 'join.html'}", soft_wrap=True)
+
+
 def _show_compare(found: Any, directory: Path) -> None:
     _console.print(f"Results: {directory / 'results.md'}", soft_wrap=True)
 
@@ -345,6 +365,8 @@ _SHOWN: dict[str, Callable[[Any, Path], None]] = {
     "run": _show_run,
     "frontier": _show_frontier,
     "transfer": _show_transfer,
+    "matrix": _show_matrix,
+    "join": _show_join,
     "compare": _show_compare,
     "schedule": _show_schedule,
     "sweep": _show_sweep,

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from client.data.dataset import Dataset
 from client.data.examples import Split
@@ -17,7 +18,7 @@ from server.reporting.results import Cell, Task
 from shared_model import schema
 from shared_model.heads import Measure, measure_of
 
-from .scores import Floats, Key, Scores
+from .scores import Floats, Key, Scores, owners_of
 from .seeds import generator
 from .statistics import Interval, paired_bootstrap, verdict
 
@@ -110,7 +111,7 @@ def _unit(spec: schema.Task) -> str:
 def _cell(key: Key, task: Task, measure: Measure, dataset: Dataset, methods: Methods, seed: int) -> Cell:
     alone = methods.alone[task.alone_method].get(key)
     federated = methods.federated[key]
-    interval = _gain(alone, federated, measure, _owners(dataset, key), seed, key)
+    interval = _gain(alone, federated, measure, owners_of(dataset, key), seed, key)
     return Cell(
         merchant=key.merchant,
         task=key.task,
@@ -128,7 +129,7 @@ def _cell(key: Key, task: Task, measure: Measure, dataset: Dataset, methods: Met
 
 
 def _gain(
-    alone: Floats | None, federated: Floats, measure: Measure, owners: Floats, seed: int, key: Key
+    alone: Floats | None, federated: Floats, measure: Measure, owners: NDArray[np.int64], seed: int, key: Key
 ) -> Interval:
     if alone is None:
         return Interval(estimate=np.nan, low=np.nan, high=np.nan)
@@ -140,10 +141,6 @@ def _gain(
         units=owners,
         generator=generator(seed, "bootstrap", key.merchant, key.task),
     )
-
-
-def _owners(dataset: Dataset, key: Key) -> Floats:
-    return np.asarray(dataset.unit[dataset.rows(key.split, task=key.task).numpy()])
 
 
 def _metric(scores: Floats | None, measure: Measure) -> float | None:

@@ -56,25 +56,48 @@ def pooled(
     options: Baselines,
     generator: torch.Generator,
 ) -> Scores:
-    """Train the contract's model on everybody's rows; serve it as a federation would: prior and residual.
+    """Train the contract's model on everybody's rows; serve it as a federation would: prior and residual."""
+    best = trained(contract, datasets, options, generator)
+    return merged([served(contract, name, dataset, best) for name, dataset in datasets.items()])
 
-    Gates and tables of local scope are trained on everybody's rows too.
+
+def trained(
+    contract: schema.Federation,
+    datasets: Mapping[str, Dataset],
+    options: Baselines,
+    generator: torch.Generator,
+) -> dict[str, Best]:
+    """Return the best epoch of every task that `datasets` can teach, trained on all their rows in one place.
+
+    Gates and tables of local scope are trained on all these rows too.
     """
     contract = in_one_place(contract)
     names = {t for dataset in datasets.values() for t in learnable(dataset, contract)}
     tasks = {name: task for name, task in contract.tasks.items() if name in names}
     examples = PooledExamples(list(datasets.values()), tasks)
-    best = fitted(build(contract, generator=generator), examples, list(tasks), options, generator)
-    return merged([_served(contract, name, d, best) for name, d in datasets.items()])
+    return fitted(build(contract, generator=generator), examples, list(tasks), options, generator)
 
 
-def _served(contract: schema.Federation, name: str, dataset: Dataset, best: Mapping[str, Best]) -> Scores:
+def served(
+    contract: schema.Federation, name: str, dataset: Dataset, best: Mapping[str, Best], *, own: bool = True
+) -> Scores:
+    """Return the test scores of what was trained elsewhere, of the tasks that were.
+
+    Args:
+        contract: Of the training.
+        name: Of the merchant that is served.
+        dataset: Its rows.
+        best: What `trained` returned, of any merchants' rows.
+        own: Fit the merchant's own parts of heads on its training rows; without, the prior alone answers.
+    """
+    contract = in_one_place(contract)
     model = build(contract, generator=torch.Generator().manual_seed(0))
     parts: list[Scores] = []
-    for task in learnable(dataset, contract):
+    for task in (task for task in learnable(dataset, contract) if task in best):
         load(model, take(best[task].model, trained_parameters(model)))
-        serving_heads.put(model, task, serving_heads.fit(model, dataset, task))
-        parts.append(scores_of(model, name, dataset, "test", tasks=[task]))
+        if own:
+            serving_heads.put(model, task, serving_heads.fit(model, dataset, task))
+        parts.append(scores_of(model, name, dataset, "test", tasks=[task], own=own))
     return merged(parts)
 
 

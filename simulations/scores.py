@@ -99,6 +99,11 @@ def floors(datasets: Mapping[str, Dataset]) -> dict[str, Scores]:
     return {floor: merged([one[floor] for one in found]) for floor in FLOORS}
 
 
+def owners_of(dataset: Dataset, key: Key) -> NDArray[np.int64]:
+    """Return whose each labelled row of a key is, shape (B,): a shopper, or for tasks of items an item."""
+    return np.asarray(dataset.unit[dataset.rows(key.split, task=key.task).numpy()])
+
+
 def pooled_score(scores: Scores, task: str, split: Split) -> float:
     """Return the mean of a method's per-row scores over all merchants' rows, NaN without any."""
     rows = [values for key, values in scores.items() if (key.task, key.split) == (task, split)]

@@ -13,11 +13,11 @@ from client.data.dataset import Dataset
 from shared_model.heads import Measure, measure_of
 
 from ..runner import Bench
-from ..scores import Floats, Key, Scores
+from ..scores import Floats, Key, Scores, owners_of
 from ..seeds import generator
 from ..significance import Difference, difference, verdicts
 from ..statistics import Statistic, Verdict
-from .gains import known, metric, owners_of
+from .gains import known, metric
 from .options import EXACT, Options
 from .report import Contribution, Gain
 from .trainings import SERVED, Trainings

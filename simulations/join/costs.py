@@ -3,7 +3,7 @@
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -22,7 +22,7 @@ from shared_model.privacy.limits import spent
 from shared_model.protocol import Instruction, SharedArrays, digest
 
 from .. import federated, partition
-from .report import Cost
+from .report import Cost, Seconds
 from .trainings import Trainings
 
 _ROUNDS = 5
@@ -37,7 +37,6 @@ def cost(trainings: Trainings, name: str) -> Cost:
     Bytes are of arrays, without the few hundred of an instruction and what transport adds.
     """
     bench, seed = trainings.bench, trainings.seeds[0]
-    work = _worked(trainings, name)
     shared = initial_shared(bench.federation, seed)
     down = _bytes(rounded(shared, PRECISIONS[bench.federation.federation.precision]))
     up, rounds = _recorded(trainings.directory(seed) / RECORD, name)
@@ -49,24 +48,13 @@ def cost(trainings: Trainings, name: str) -> Cost:
         bytes_down=down,
         bytes_up=round(up / rounds) if rounds else 0,
         bytes_in_all=rounds * down + up + _bytes(shared),
-        seconds_per_round=work.round,
-        seconds_to_open=work.open,
-        seconds_to_adopt=work.adopt,
+        seconds=_worked(trainings, name),
         epsilon=_spent(trainings, name),
         delta=None if policy is None else policy.delta,
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Work:
-    """Processor seconds."""
-
-    open: float
-    round: float
-    adopt: float
-
-
-def _worked(trainings: Trainings, name: str) -> _Work:
+def _worked(trainings: Trainings, name: str) -> Seconds:
     """Time a copy of the merchant, which is removed afterwards."""
     bench, seed = trainings.bench, trainings.seeds[0]
     folder = bench.out / "timed"
@@ -80,7 +68,7 @@ def _worked(trainings: Trainings, name: str) -> _Work:
         adopted, _ = _timed(lambda: merchant.adopt(release, arrays))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    return _Work(open=opened, round=median(rounds), adopt=adopted)
+    return Seconds(open=opened, round=median(rounds), adopt=adopted)
 
 
 def _rounds(merchant: Merchant, trainings: Trainings) -> list[float]:

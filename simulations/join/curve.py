@@ -14,14 +14,14 @@ from shared_model.model import build
 from shared_model.parameters import from_arrays
 
 from .. import baselines, runner
+from ..alone import LINEAR
 from ..baselines import learnable
 from ..first_orders import orders_of, with_first_orders
+from ..kept import kept
 from ..runner import Bench
 from ..scores import Key, Scores, averaged, row_scores
 from ..seeds import generator
-from .alone import LINEAR
 from .gains import gain, metric
-from .kept import kept
 from .report import CurvePoint
 from .trainings import Trainings
 

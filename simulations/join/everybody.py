@@ -8,9 +8,8 @@ from server.reporting.results import Cell, Task
 from shared_model.heads import measure_of
 
 from ..comparison import Methods
-from ..scores import Key
+from ..scores import Key, owners_of
 from ..significance import Difference, difference, verdicts
-from .gains import owners_of
 
 
 def told_apart(

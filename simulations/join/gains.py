@@ -7,7 +7,7 @@ import numpy as np
 from client.data.dataset import Dataset
 from shared_model.heads import Measure, measure_of
 
-from ..scores import Floats, Key
+from ..scores import Floats, Key, owners_of
 from ..seeds import generator
 from ..statistics import Interval, paired_bootstrap, verdict
 from .report import Gain
@@ -66,11 +66,6 @@ def metric(scores: Floats, measure: Measure) -> float:
     """Return the metric of per-row scores."""
     mean = float(np.mean(scores))
     return mean**0.5 if measure.root else mean
-
-
-def owners_of(dataset: Dataset, key: Key) -> Floats:
-    """Return whose each labelled row of a key is, shape (n,)."""
-    return np.asarray(dataset.unit[dataset.rows(key.split, task=key.task).numpy()])
 
 
 def known(value: float) -> float | None:

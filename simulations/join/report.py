@@ -90,6 +90,21 @@ class TakingPart:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Seconds:
+    """Processor time of the merchant's own work, measured on this machine on one thread.
+
+    Attributes:
+        open: Reading and encoding its tables, once.
+        round: Its part of a round.
+        adopt: Fitting and choosing what it serves.
+    """
+
+    open: float
+    round: float
+    adopt: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Cost:
     """What joining costs the merchant at one level.
 
@@ -100,9 +115,7 @@ class Cost:
         bytes_down: Of arrays, per round.
         bytes_up: Of arrays, per round; as they were recorded at the coordinator.
         bytes_in_all: Both, over all rounds, and the release.
-        seconds_per_round: Processor time of its own work in a round, measured on this machine.
-        seconds_to_open: Of reading and encoding its tables once.
-        seconds_to_adopt: Of fitting and choosing what it serves.
+        seconds: Of its own work.
         epsilon: That its ledger counts; None without privacy.
         delta: Of the contract; None without privacy.
     """
@@ -113,9 +126,7 @@ class Cost:
     bytes_down: int
     bytes_up: int
     bytes_in_all: int
-    seconds_per_round: float
-    seconds_to_open: float
-    seconds_to_adopt: float
+    seconds: Seconds
     epsilon: float | None
     delta: float | None
 
@@ -155,7 +166,8 @@ class Joined:
         confidence: With which all of a level's intervals hold together.
         seeds: Of the trainings.
         answer: In a few words.
-        sentences: The verdict of every task, then of privacy, own data, taking part, and for the others.
+        sentences: The verdict of every task, then of privacy, own data, taking part, and for the others; what
+            it costs is said by `verdicts.of_cost`, since that was measured with a clock.
         tasks: How each is judged.
         merchants: Of the federation.
         lines: Of the merchant.

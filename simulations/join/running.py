@@ -9,12 +9,12 @@ from shared_model import declared
 from shared_model.errors import ConfigError
 
 from .. import facts, levels, runner
+from ..alone import alone, constant, pooled
 from ..comparison import Methods, cells_of, tasks_of
 from ..experiment import load_experiment
 from ..runner import Progress, Request
 from ..scores import Scores
 from . import verdicts
-from .alone import alone, constant, pooled
 from .contributions import contributions, left_out
 from .costs import cost
 from .curve import curve

@@ -10,8 +10,8 @@ from server.reporting.results import Task
 from shared_model.heads import Measure, measure_of
 
 from ..comparison import Methods
-from ..scores import Floats, Key, Scores
-from .gains import gain, metric, owners_of
+from ..scores import Floats, Key, Scores, owners_of
+from .gains import gain, metric
 from .report import Gain, Line, TakingPart
 from .trainings import PRIOR, SERVED
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from shared_model.protocol import SharedArrays
 
 from .. import federated
+from ..kept import kept
 from ..runner import Bench
 from ..scores import Scores, averaged
-from .kept import kept
 
 SERVED, PRIOR = "served", "prior"
 

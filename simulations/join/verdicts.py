@@ -16,7 +16,7 @@ SMALL = 2.0
 
 
 def sentences(found: Joined) -> tuple[str, ...]:
-    """Return the verdict of every task, then of privacy, own data, taking part, cost, and for the others."""
+    """Return the verdict of every task, then of privacy, own data, taking part, and for the others."""
     tasks = {task.name: task for task in found.tasks}
     agreed = [line for line in found.lines if line.level == found.agreed]
     said = (
@@ -24,7 +24,6 @@ def sentences(found: Joined) -> tuple[str, ...]:
         of_privacy(found.lines),
         of_own_data(found.curve, found.tasks),
         of_taking_part(found.taking_part),
-        *(of_cost(cost) for cost in found.costs if cost.level == found.agreed),
         for_the_others(found.merchant, found.contributions),
     )
     return tuple(filter(None, said))
@@ -142,7 +141,7 @@ def of_cost(cost: Cost) -> str:
     else:
         traffic = (
             f"It costs {_size(cost.bytes_in_all)} of traffic over {_counted(cost.rounds, 'round')} and "
-            f"{cost.seconds_per_round * cost.rounds:.1f} s of its processor (measured on this machine)"
+            f"{cost.seconds.round * cost.rounds:.1f} s of its processor (measured on this machine)"
         )
     budget = "" if cost.epsilon is None else f", and epsilon {cost.epsilon:.3g} of each shopper's privacy"
     return f"{traffic}{budget if cost.role == 'train' else ''}."

@@ -138,6 +138,27 @@ def _transfer(asked: Asked, progress: Progress) -> Any:
     return found
 
 
+def _matrix(asked: Asked, progress: Progress) -> Any:
+    from ..transfer import matrix, matrix_page
+
+    found = matrix.matrix(asked.request, asked.arguments["by"], asked.arguments["seeds"], progress)
+    matrix.write(found, asked.out / "matrix.json")
+    matrix_page.write_page(found, asked.out / "matrix.html")
+    return found
+
+
+def _join(asked: Asked, progress: Progress) -> Any:
+    from ..join import page, report, running
+    from ..join.options import Options
+
+    named = {name: asked.arguments[name] for name in ("merchant", "contributions", "seeds")}
+    options = Options(**named, epsilons=tuple(asked.arguments["epsilons"]))
+    found = running.join(asked.request, options, progress)
+    report.write(found, asked.out / "join.json")
+    page.write_page(found, asked.out / "join.html")
+    return found
+
+
 def _compare(asked: Asked, progress: Progress) -> Any:
     from ..compare import running, table
     from ..compare.page import page
@@ -238,6 +259,10 @@ STUDIES: dict[str, Study] = {
         inputs=inputs_of_experiment,
         results=("transfer.json", "**/measured.json", *TRAININGS),
     ),
+    "matrix": Study(
+        perform=_matrix, inputs=inputs_of_experiment, results=("matrix.json", "alone/*.npz", "matrix/**/*.npz")
+    ),
+    "join": Study(perform=_join, inputs=inputs_of_experiment, results=("join.json", "**/*.npz", *TRAININGS)),
     "compare": Study(
         perform=_compare,
         inputs=_inputs_of_comparison,

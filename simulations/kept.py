@@ -8,7 +8,7 @@ import numpy as np
 
 from shared_model import files
 
-from ..scores import Key, Scores
+from .scores import Key, Scores
 
 
 def kept(path: Path, measure: Callable[[], Mapping[str, Scores]]) -> dict[str, Scores]:

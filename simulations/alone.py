@@ -2,10 +2,10 @@
 
 from functools import partial
 
-from .. import baselines, runner, scores
-from ..runner import Bench
-from ..scores import Scores, averaged, merged
+from . import baselines, runner, scores
 from .kept import kept
+from .runner import Bench
+from .scores import Scores, averaged, merged
 
 LINEAR = "linear"
 

@@ -1,0 +1,77 @@
+"""Who is left out, and what each adds, by hand."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from shared_model.schema import Binary
+from simulations.join.contributions import contributions, left_out
+from simulations.join.options import Options
+from simulations.scores import Key
+
+
+class Rows:
+    """A data set of `len(owners)` test rows of one task."""
+
+    def __init__(self, owners: list[int]) -> None:
+        self.unit, self.tasks = np.array(owners), {"late": Binary(kind="binary")}
+
+    def rows(self, split: str, *, task: str) -> torch.Tensor:
+        return torch.arange(len(self.unit))
+
+
+def bench(count: int) -> Any:
+    return SimpleNamespace(
+        datasets={f"m{n}": Rows(list(range(40))) for n in range(count)},
+        federation=SimpleNamespace(tasks={"late": None}),
+        experiment=SimpleNamespace(experiment=SimpleNamespace(seeds=(0,))),
+        progress=lambda stage, done, total: None,
+    )
+
+
+def test_a_small_federation_leaves_everybody_out() -> None:
+    assert set(left_out(bench(12), Options(merchant="m3"))) == {f"m{n}" for n in range(12)}
+
+
+def test_a_large_one_leaves_out_the_merchant_alone() -> None:
+    assert left_out(bench(13), Options(merchant="m3")) == ("m3",)
+
+
+def test_so_many_as_asked_are_drawn_and_the_merchant_is_one() -> None:
+    drawn = left_out(bench(30), Options(merchant="m3", contributions=5))
+    assert drawn[0] == "m3"
+    assert len(set(drawn)) == 5
+
+
+def test_the_draw_is_the_same_every_time() -> None:
+    asked = Options(merchant="m3", contributions=5)
+    assert left_out(bench(30), asked) == left_out(bench(30), asked)
+
+
+def scores(of: dict[str, float]) -> dict[str, Any]:
+    source = np.random.default_rng(0)
+    spread = source.normal(0, 0.01, 40)
+    return {"served": {Key(name, "late", "test"): mean + spread for name, mean in of.items()}}
+
+
+class Trainings:
+    """With everybody losses are .5; without m0 they are .6 and .55, without m1 as before."""
+
+    bench = bench(3)
+
+    def scores(self, without: str = "") -> dict[str, Any]:
+        if without == "m0":
+            return scores({"m0": 0.9, "m1": 0.6, "m2": 0.55})
+        return scores({"m0": 0.5, "m1": 0.5, "m2": 0.5})
+
+
+def test_what_a_merchant_adds_is_by_hand() -> None:
+    found, nothing = contributions(Trainings(), ["m0", "m1"])  # type: ignore[arg-type]
+    # others lose .1 and .05 without it, .075 of .575 on average; its own row does not count
+    assert (found.merchant, found.others) == ("m0", 2)
+    assert found.gain.percent == pytest.approx(100 * 0.075 / 0.575, rel=0.01)
+    assert found.gain.verdict == "gains"
+    assert (nothing.gain.percent, nothing.gain.verdict) == (0.0, "cannot tell")
