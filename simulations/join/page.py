@@ -51,15 +51,15 @@ def terminal(found: Joined) -> Iterator[RenderableType]:
 def write_page(found: Joined, path: Path) -> None:
     """Replace the file at `path` by the page of `found`, wholly or not at all."""
     template = environment(spoken=spoken, axis=axis).from_string(PAGE)
-    by_task = {
-        task: [(line, _cells(line), _class(line.gain)) for line in _lines(found) if line.task == task.name]
+    by_task = [
+        (task, [(line, _cells(line), _class(line.gain)) for line in _lines(found) if line.task == task.name])
         for task in found.tasks
-    }
+    ]
     epsilons = [(cost.epsilon, cost.delta) for cost in found.costs if cost.level == found.agreed]
     page = template.render(
         found=found,
         price=of_cost(_cost(found, found.agreed)),
-        tasks={task: lines for task, lines in by_task.items() if lines},
+        tasks=[(task, lines) for task, lines in by_task if lines],
         bounds=_bounds_of(found),
         figures=[(Markup(svg(figure, name)), guide) for name, figure, guide in _figures(found)],
         taking_part=[

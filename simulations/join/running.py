@@ -8,11 +8,12 @@ import torch
 from shared_model import declared
 from shared_model.errors import ConfigError
 
-from .. import facts, levels, runner
+from .. import levels, runner
 from ..alone import alone, constant, pooled
 from ..comparison import Methods, cells_of, tasks_of
 from ..experiment import load_experiment
 from ..runner import Progress, Request
+from ..runs.environment import environment
 from ..scores import Scores
 from . import verdicts
 from .contributions import contributions, left_out
@@ -48,7 +49,7 @@ def join(request: Request, options: Options, progress: Progress) -> Joined:
         name=bench.experiment.experiment.name,
         merchant=name,
         command=request.command,
-        environment=facts.environment(),
+        environment=environment(),
         agreed=agreed,
         private=bench.federation.privacy is not None,
         confidence=CONFIDENCE,

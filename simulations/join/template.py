@@ -31,7 +31,7 @@ corrected.</p>
 {% endfor %}
 
 <h2>Task by task</h2>
-{% for task, lines in tasks.items() %}
+{% for task, lines in tasks %}
 <h3>{{ task.name | spoken }}: {{ task | axis }}</h3>
 <div class="wide"><table>
 <tr><th class="text">level</th><th>alone</th><th>joined</th><th>all rows in<br>one place</th>

@@ -260,7 +260,9 @@ STUDIES: dict[str, Study] = {
         results=("transfer.json", "**/measured.json", *TRAININGS),
     ),
     "matrix": Study(
-        perform=_matrix, inputs=inputs_of_experiment, results=("matrix.json", "alone/*.npz", "matrix/**/*.npz")
+        perform=_matrix,
+        inputs=inputs_of_experiment,
+        results=("matrix.json", "alone/*.npz", "matrix/**/*.npz"),
     ),
     "join": Study(perform=_join, inputs=inputs_of_experiment, results=("join.json", "**/*.npz", *TRAININGS)),
     "compare": Study(

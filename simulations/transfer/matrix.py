@@ -24,11 +24,12 @@ from client.data.dataset import Dataset
 from shared_model import files
 from shared_model.heads import measure_of
 
-from .. import facts, pooling, runner
+from .. import pooling, runner
 from ..alone import alone, constant
 from ..comparison import Methods, tasks_of
 from ..kept import kept
 from ..runner import Bench, Progress, Request
+from ..runs.environment import environment
 from ..scores import Key, Scores, averaged, owners_of
 from ..seeds import generator
 from ..significance import Difference, difference, verdicts
@@ -127,7 +128,7 @@ def matrix(request: Request, by: By | None, seeds: int | None, progress: Progres
     return Matrix(
         name=bench.experiment.experiment.name,
         command=request.command,
-        environment=facts.environment(),
+        environment=environment(),
         seeds=used,
         by=by,
         groups=groups,
