@@ -128,8 +128,9 @@ def write_page(found: Matrix, path: Path) -> None:
         negative=[(cell, _cells(cell)) for cell in worse[:_SHOWN]],
         more=max(len(worse) - _SHOWN, 0),
         lines=[
-            (cell, SERVINGS[cell.serving], _cells(cell), cell.verdict.replace(" ", "-"))
+            (cell, SERVINGS[cell.serving], _cells(cell), cell.verdict)
             for cell in found.cells
+            if cell.verdict != "cannot tell"
         ],
         all_others=ALL_OTHERS,
         several={name: members for name, members in found.groups.items() if len(members) > 1},
@@ -188,9 +189,9 @@ on Student's t over shoppers). Bounds in the tables are at 95 % of each cell by 
 <td class="loses">{{ cells[2] }}</td><td>{{ cells[3] }}</td></tr>
 {% endfor %}
 </table></div>
-{% if more %}<p class="soft">{{ more }} more in the table of all cells.</p>{% endif %}
+{% if more %}<p class="soft">{{ more }} more in the table of all marked cells.</p>{% endif %}
 {% else %}<p>No cell is clearly worse than alone once the target fitted heads of its own.</p>{% endif %}
-<details><summary>All cells</summary><div class="wide"><table>
+<details><summary>All marked cells; matrix.json has the others too</summary><div class="wide"><table>
 <tr><th class="text">task</th><th class="text">source</th><th class="text">target</th><th
 class="text">served</th>
 <th>test rows</th><th>shoppers<br>or items</th><th>alone</th><th>from source</th><th>gain</th>
