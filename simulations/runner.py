@@ -119,7 +119,7 @@ def run(request: Request, progress: Progress) -> results.Result:
         environment=environment(),
         privacy=facts.privacy(federation, _spent(bench)),
         contract=facts.contract(
-            federation, sum(federation.tiers[merchant.tier].role == "train" for merchant in merchants)
+            federation, sum(federation.tiers[merchant.tier].role == "train" for merchant in members)
         ),
         seeds=seeds,
         merchants=members,

@@ -9,17 +9,18 @@ from pathlib import Path
 from statistics import median
 from typing import TypeVar
 
-from flwr.app import Array
+import numpy as np
 
 from client.merchant import Merchant
 from client.private.ledgers import ledger_file
 from server.wire_record import RECORD
-from shared_model import journal
+from shared_model import journal, npy, traffic
 from shared_model.model import initial_shared
 from shared_model.precision import PRECISIONS, rounded
 from shared_model.privacy.ledger import Limit, read_charges
 from shared_model.privacy.limits import spent
-from shared_model.protocol import Instruction, SharedArrays, digest
+from shared_model.protocol import Instruction, digest
+from shared_model.row_blocks import schedule_of, travelling
 
 from .. import federated, partition
 from .report import Cost, Seconds
@@ -37,8 +38,9 @@ def cost(trainings: Trainings, name: str) -> Cost:
     Bytes are of arrays, without the few hundred of an instruction and what transport adds.
     """
     bench, seed = trainings.bench, trainings.seeds[0]
-    shared = initial_shared(bench.federation, seed)
-    down = _bytes(rounded(shared, PRECISIONS[bench.federation.federation.precision]))
+    shapes = {name: array.shape for name, array in initial_shared(bench.federation, seed).items()}
+    down = traffic.of_mean_round(bench.federation, shapes).down
+    release = sum(npy.size(shape, np.dtype(np.float32)) for shape in shapes.values())
     up, rounds = _recorded(trainings.directory(seed) / RECORD, name)
     policy = bench.federation.privacy
     return Cost(
@@ -47,7 +49,7 @@ def cost(trainings: Trainings, name: str) -> Cost:
         rounds=rounds,
         bytes_down=down,
         bytes_up=round(up / rounds) if rounds else 0,
-        bytes_in_all=rounds * down + up + _bytes(shared),
+        bytes_in_all=rounds * down + up + release,
         seconds=_worked(trainings, name),
         epsilon=_spent(trainings, name),
         delta=None if policy is None else policy.delta,
@@ -74,9 +76,11 @@ def _worked(trainings: Trainings, name: str) -> Seconds:
 def _rounds(merchant: Merchant, trainings: Trainings) -> list[float]:
     """Return the seconds of a few rounds, all from the first arrays."""
     contract = trainings.bench.federation
-    arrays = rounded(initial_shared(contract, trainings.seeds[0]), PRECISIONS[contract.federation.precision])
+    agreed, schedule = PRECISIONS[contract.federation.precision], schedule_of(contract)
+    shared = initial_shared(contract, trainings.seeds[0])
     found = []
     for number in range(1, min(_ROUNDS, contract.federation.rounds) + 1):
+        arrays = rounded(travelling(shared, schedule.rows(number)), agreed)
         asked = Instruction(
             fingerprint=contract.fingerprint,
             lineage="timed",
@@ -94,11 +98,6 @@ def _timed(work: Callable[[], T]) -> tuple[float, T]:
     began = time.process_time()
     found = work()
     return time.process_time() - began, found
-
-
-def _bytes(arrays: SharedArrays) -> int:
-    """Return the bytes of arrays as they travel, each with a header of its own."""
-    return sum(len(Array.from_numpy_ndarray(array).data) for array in arrays.values())
 
 
 def _recorded(path: Path, name: str) -> tuple[int, int]:
