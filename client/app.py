@@ -80,8 +80,10 @@ def _instruction(message: Message) -> Instruction:
 
 
 def _record(arrays: SharedArrays) -> ArrayRecord:
+    """Return the record of `arrays`, which are let go one by one: bytes take as much memory as they do."""
     record = ArrayRecord()
-    for name, array in arrays.items():  # Flower's constructor would copy each of them
+    for name in list(arrays):  # Flower's constructor would copy each of them
+        array = arrays.pop(name)
         record[name] = Array(npy.type_name(array.dtype), array.shape, "numpy.ndarray", npy.write(array))
     return record
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from shared_model import precision, schema
 from shared_model.errors import DataError, Refused
 from shared_model.model import MultiTaskModel, build
-from shared_model.parameters import from_arrays, load, take, to_arrays
+from shared_model.parameters import from_arrays, hand_over, load, refill, take
 from shared_model.precision import PRECISIONS, Precision
 from shared_model.protocol import Answer, Instruction, Kind, Refusal, SharedArrays, digest, problem_with
 from shared_model.row_blocks import schedule_of, shapes_in, travelling
@@ -85,10 +85,11 @@ class Merchant:
         self._precision = PRECISIONS[federation.federation.precision]
         self._lock = threading.Lock()
         self._model = self._build()
+        self._whole = {name: parameter.shape for name, parameter in self._model.named_parameters()}
         self._first_local = take(self._model, self._model.local_parameters())
         self._catalogues = {task: _digest_of(items) for task, items in dataset.catalogues.items()}
         self._shapes = {
-            n: tuple(p.shape) for n, p in to_arrays(self._model, self._model.shared_parameters()).items()
+            n: array.shape for n, array in hand_over(self._model, self._model.shared_parameters()).items()
         }
         self._schedule = schedule_of(federation)
 
@@ -262,12 +263,15 @@ class Merchant:
     def _trained(self, instruction: Instruction, arrays: SharedArrays, last: RoundState | None) -> Answer:
         start = precision.rounded(arrays, PRECISIONS["float32"])
         rows = self._schedule.rows(instruction.round)
-        from_arrays(self._model, {name: array for name, array in start.items() if name not in rows})
-        load(self._model, self._local_of(last))
         tables = self._tables(start, rows, last)
-        load(self._model, tables)
-        told = self._rounds.train(self._model, instruction, last.memory if last is not None else {})
-        trained = travelling(to_arrays(self._model, self._model.shared_parameters()), rows)
+        load(self._model, self._local_of(last))
+        whole = {name: torch.from_numpy(a.copy()) for name, a in start.items() if name not in rows}
+        refill(self._model, {**whole, **{name: table.clone() for name, table in tables.items()}})
+        del whole
+        try:
+            told = self._rounds.train(self._model, instruction, last.memory if last is not None else {})
+        finally:
+            trained = travelling(hand_over(self._model, self._model.shared_parameters()), rows)
         reply = precision.encoded(trained, start, self._precision, self._uniform(instruction))
         local = take(self._model, self._model.local_parameters())
         problem = precision.problem_with(reply, self._shapes_in(instruction), self._precision) or _not_finite(
@@ -322,7 +326,7 @@ class Merchant:
 
     def _fitting(self, stored: Mapping[str, Tensor], catalogues: Mapping[str, str]) -> dict[str, Tensor]:
         """Return those of `stored` that still mean what they meant when they were stored."""
-        shapes = {name: parameter.shape for name, parameter in self._model.named_parameters()}
+        shapes = self._whole
         outdated = tuple(f"heads.{task}.own." for task in self._outdated(catalogues))
         return {n: t for n, t in stored.items() if shapes.get(n) == t.shape and not n.startswith(outdated)}
 

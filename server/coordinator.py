@@ -114,6 +114,7 @@ def train(
     ):
         note = partial(_note, journal)
         progress = _begun(federation, initial, settings, note)
+        del initial
         progress = replace(progress, ledgers={**(ledgers or {}), **progress.ledgers})
         strategy = FederatedStrategy(
             federation,
@@ -195,8 +196,10 @@ def _round(strategy: FederatedStrategy, grid: Grid, federation: Federation, note
     """
     terms, number, began = federation.federation, strategy.progress.round + 1, time.monotonic()
     for attempt in range(1, terms.attempts + 1):
-        questions = strategy.configure_train(number, strategy.arrays, ConfigRecord(), grid)
-        replies = grid.send_and_receive(questions, timeout=terms.deadline_seconds)
+        replies = grid.send_and_receive(  # nobody else holds the questions, and with them the arrays
+            strategy.configure_train(number, strategy.arrays, ConfigRecord(), grid),
+            timeout=terms.deadline_seconds,
+        )
         strategy.aggregate_train(number, replies)
         if strategy.progress.round == number:
             return _closed(strategy, federation, attempt, time.monotonic() - began, note)
@@ -234,7 +237,7 @@ def _closed(
         missing=tuple(opened.missing),
         attempt=attempt,
         seconds=seconds,
-        arrays=wire.rounded(strategy.progress.iterate),
+        arrays=strategy.shared,
         ledgers=dict(strategy.progress.ledgers),
     )
 

@@ -4,12 +4,11 @@ The optimizer sees the arrays as they travelled. It keeps moments for every bloc
 `array[first:last]`, so that the moments of a row wait for its next turn as the row does.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
-from shared_model.row_blocks import travelling
 from shared_model.schema import ServerOptimizer
 
 from . import optimizers
@@ -21,36 +20,38 @@ Floats = NDArray[np.float64]
 def step(
     state: optimizers.State,
     arrays: Arrays,
-    update: Arrays,
+    mean: Mapping[str, Callable[[], Floats]],
     rows: Mapping[str, slice],
     options: ServerOptimizer,
     learning_rate: float,
 ) -> tuple[optimizers.State, Arrays]:
-    """Return the new moments and the new arrays; the arguments are left as they are.
+    """Return the new moments and the new arrays, array after array.
+
+    `state` and `arrays` are used up on the way, so that no more than one array is there twice.
 
     Args:
         state: Moments, of blocks under names of their own.
         arrays: All of them, whole.
-        update: The mean update, of what travelled.
+        mean: Array -> what makes its mean update, of what travelled; arrays without an update stay.
         rows: Array -> the rows that travelled, where not all did.
         options: Which optimizer, and how it is set.
         learning_rate: Of this round.
     """
-    blocks = {name: f"{name}[{part.start}:{part.stop}]" for name, part in rows.items()}
-    own = {kind: _of_travellers(moments, blocks) for kind, moments in state.items()}
-    take = optimizers.OPTIMIZERS[options.optimizer]
-    moments, moved = take(own, travelling(arrays, rows), update, options, learning_rate)
-    found = {
-        kind: {**state.get(kind, {}), **{blocks.get(name, name): array for name, array in new.items()}}
-        for kind, new in moments.items()
-    }
-    return found, {name: _written(array, moved[name], rows.get(name)) for name, array in arrays.items()}
-
-
-def _of_travellers(moments: Arrays, blocks: Mapping[str, str]) -> Arrays:
-    """Return the moments of the travelling blocks under their arrays' names, and those of whole arrays."""
-    named = {key: name for name, key in blocks.items()}
-    return {named.get(key, key): array for key, array in moments.items() if key in named or "[" not in key}
+    take, moved = optimizers.OPTIMIZERS[options.optimizer], {}
+    for name in list(arrays):
+        whole = arrays.pop(name)
+        if name not in mean:
+            moved[name] = whole
+            continue
+        part = rows.get(name)
+        key = name if part is None else f"{name}[{part.start}:{part.stop}]"
+        own = {kind: {name: moments.pop(key)} for kind, moments in state.items() if key in moments}
+        before = {name: whole if part is None else whole[part]}
+        moments, after = take(own, before, {name: mean[name]()}, options, learning_rate)
+        for kind, found in moments.items():
+            state.setdefault(kind, {})[key] = found[name]
+        moved[name] = _written(whole, after[name], part)
+    return state, moved
 
 
 def _written(whole: Floats, moved: Floats, rows: slice | None) -> Floats:

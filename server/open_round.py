@@ -49,6 +49,10 @@ class OpenRound:
         """Shapes of what travels in the round."""
         return {name: array.shape for name, array in self.start.items()}
 
+    def forget(self) -> None:
+        """Let go of the arrays that went down, once nothing is counted from them any more."""
+        self.start, self.messages = {}, []
+
     @property
     def missing(self) -> list[str]:
         """Names that were asked and did not answer, in order."""

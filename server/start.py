@@ -44,6 +44,9 @@ class Start:
 
 def start_of(iterate: Mapping[str, NDArray[Any]], agreed: Precision) -> Start:
     """Return the start of a round at the coordinator's `iterate`."""
-    written = {name: npy.write(array) for name, array in precision.rounded(iterate, agreed).items()}
+    written = {
+        name: npy.write(precision.rounded({name: array}, agreed)[name])  # one after another, for the memory
+        for name, array in iterate.items()
+    }
     arrays = {name: npy.read(name, data) for name, data in written.items()}
     return Start(arrays=arrays, written=written, digest=protocol.digest(arrays))

@@ -5,8 +5,9 @@ lets one odd reply fail the whole run.
 """
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord
@@ -16,9 +17,10 @@ from flwr.serverapp.strategy import Strategy
 from shared_model import precision, protocol
 from shared_model.errors import AggregationError, UnaccountedRelease
 from shared_model.precision import PRECISIONS
-from shared_model.protocol import Instruction
+from shared_model.protocol import Instruction, SharedArrays
 from shared_model.row_blocks import schedule_of, travelling
 from shared_model.schema import Federation
+from shared_model.schema.checks import LEAST_ROWS
 
 from . import aggregation, averaging, drawing, moved_rows, optimizers, questions, replies, telemetry
 from .aggregation import Update
@@ -93,8 +95,17 @@ class FederatedStrategy(Strategy):
         self._names_of: dict[frozenset[str], tuple[str, ...]] = {}
         self.progress = progress
         self._schedule = schedule_of(federation)
-        self._started = progress.iterate, self._made(progress.iterate, progress.round + 1)
+        self._started: tuple[aggregation.Arrays, Start] | None = None
+        self._tables = () if layer else _tables_of(progress.iterate)
         self.opened: OpenRound | None = None
+
+    @property
+    def shared(self) -> SharedArrays:
+        """The current shared arrays, whole and float32; read-only where they travel like that."""
+        start = self._start_of(self.progress)
+        if self._precision is PRECISIONS["float32"] and not self._schedule.tables:
+            return start.arrays
+        return precision.rounded(self.progress.iterate, PRECISIONS["float32"])
 
     @property
     def arrays(self) -> ArrayRecord:
@@ -103,7 +114,7 @@ class FederatedStrategy(Strategy):
 
     def _start_of(self, progress: Progress) -> Start:
         """Return what a round at `progress` starts from; it is made once."""
-        if self._started[0] is not progress.iterate:
+        if self._started is None or self._started[0] is not progress.iterate:
             self._started = progress.iterate, self._made(progress.iterate, progress.round + 1)
         return self._started[1]
 
@@ -225,17 +236,20 @@ class FederatedStrategy(Strategy):
         weight, names = self._counts(member)
         if self._layer is not None:
             weight *= self._layer.clip_factor(update, names)
-        opened.total = aggregation.add(opened.total, update, weight=weight, names=names)
+        opened.total = aggregation.add(opened.total, update, weight=weight, names=names, tables=self._tables)
         opened.accepted.append(member.name)
         if checked.ledger:
             opened.ledgers[member.name] = checked.ledger
         if (sums := checked.arrays.get(protocol.TELEMETRY)) is not None:
             opened.told = telemetry.add(opened.told, sums, self._federation, member.tier)
 
-    def _mean_update(self, opened: OpenRound) -> aggregation.Arrays:
-        """Return the mean update of a round; with a layer that is a release, charged before it is made."""
+    def _mean_update(self, opened: OpenRound) -> dict[str, Callable[[], moved_rows.Floats]]:
+        """Return what makes the mean update of each array; with a layer that is a release, charged before."""
         if self._layer is None:
-            return aggregation.mean_update(opened.total, opened.shapes)
+            return {
+                name: partial(aggregation.mean_of, opened.total, name, opened.shapes[name])
+                for name in opened.total.weights
+            }
         asked = {member.name: self._counts(member) for member in opened.members.values()}
         instruction = opened.instruction
         update = self._layer.mean_update(instruction, opened.total.totals, asked, opened.shapes)
@@ -245,7 +259,7 @@ class FederatedStrategy(Strategy):
             noise_std=self._layer.noise_std(asked),
             epsilon=self._layer.spent(instruction.fingerprint),
         )
-        return update
+        return {name: partial(update.pop, name) for name in update}
 
     def _counts(self, member: Member) -> tuple[float, tuple[str, ...]]:
         """Return the weight of a member's update, and the arrays that it counts for."""
@@ -277,16 +291,18 @@ class FederatedStrategy(Strategy):
         """
         options, rounds = self._federation.server, self._federation.federation.rounds
         number = opened.instruction.round
+        mean = self._mean_update(opened)
+        self._started = None  # what the round started from is not needed any more, here and there
+        opened.forget()
         moments, iterate = moved_rows.step(
             self.progress.moments,
             self.progress.iterate,
-            self._mean_update(opened),
+            mean,
             self._schedule.rows(number),
             options,
             optimizers.learning_rate(options, round_number=number, rounds=rounds),
         )
         self._check_finite(iterate, number)
-        self._started = iterate, self._made(iterate, number + 1)
         average = self.progress.average
         if options.average == "last_half":
             average = averaging.include(average, iterate, round_number=number, rounds=rounds)
@@ -299,3 +315,8 @@ class FederatedStrategy(Strategy):
             answered=answered,
             ledgers={**self.progress.ledgers, **opened.ledgers},
         )
+
+
+def _tables_of(arrays: aggregation.Arrays) -> tuple[str, ...]:
+    """Return the arrays of which replies may change few rows: those of two dimensions with many rows."""
+    return tuple(n for n, array in arrays.items() if array.ndim == 2 and len(array) >= LEAST_ROWS)

@@ -6,17 +6,29 @@ Guarantees:
     (`tests/shared_model/test_files.py`)
 """
 
+import json
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
 from .errors import StateError
+
+_KINDS = {
+    np.dtype(kind): name
+    for kind, name in {
+        "float64": "F64", "float32": "F32", "float16": "F16", "int64": "I64", "int32": "I32", "int16": "I16",
+        "int8": "I8", "uint8": "U8", "bool": "BOOL",
+    }.items()
+}  # fmt: skip
+"""Type of numbers -> what a safetensors file calls it."""
 
 
 @contextmanager
@@ -53,10 +65,14 @@ def write(path: Path, content: bytes, *, durable: bool = True) -> None:
 def write_tensors(
     path: Path, tensors: dict[str, Tensor], metadata: dict[str, str], *, durable: bool = True
 ) -> None:
-    """Replace `path` by a safetensors file, wholly or not at all."""
-    write(
-        path, save({name: t.detach().contiguous() for name, t in tensors.items()}, metadata), durable=durable
-    )
+    """Replace `path` by a safetensors file, wholly or not at all, without a copy of the tensors."""
+    found = {name: np.asarray(t.detach().cpu().numpy(), order="C") for name, t in tensors.items()}
+    largest_first = sorted(found, key=lambda name: (-found[name].itemsize, name))  # so that all are aligned
+    arrays = {name: found[name] for name in largest_first}
+    with replacing(path, durable=durable) as temporary, temporary.open("wb") as file:
+        file.write(_header(arrays, metadata))
+        for array in arrays.values():
+            file.write(array.reshape(-1).view(np.uint8).data)
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -75,6 +91,22 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise StateError(
             f"{path} is damaged ({error}). Restore it from a copy, or remove it to start afresh."
         ) from error
+
+
+def _header(arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> bytes:
+    """Return what stands before the numbers of a safetensors file, which follow one another in this order.
+
+    Source: the description of the format, https://github.com/huggingface/safetensors.
+    """
+    described: dict[str, Any] = {"__metadata__": dict(metadata)}
+    end = 0
+    for name, array in arrays.items():
+        begin, end = end, end + array.nbytes
+        kind = _KINDS[array.dtype]
+        described[name] = {"dtype": kind, "shape": list(array.shape), "data_offsets": [begin, end]}
+    text = json.dumps(described).encode()
+    text += b" " * (-len(text) % 8)  # numbers begin at a multiple of eight
+    return len(text).to_bytes(8, "little") + text
 
 
 def _flush(path: Path) -> None:

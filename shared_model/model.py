@@ -15,7 +15,7 @@ from .architectures.cascade import both, chain_of, first_probabilities
 from .blocks import Named, Tasks
 from .features import Batch, FeatureEncoder
 from .heads import Head, outputs_of
-from .parameters import to_arrays
+from .parameters import hand_over
 from .protocol import SharedArrays
 from .retrieval import Describe, RetrievalHead
 
@@ -287,7 +287,7 @@ def _stays(feature: schema.Feature, features: Mapping[str, schema.Feature]) -> b
 def initial_shared(federation: schema.Federation, seed: int) -> SharedArrays:
     """Return the shared parameters that a new training starts from."""
     model = build(federation, generator=torch.Generator().manual_seed(seed))
-    return to_arrays(model, model.shared_parameters())
+    return hand_over(model, model.shared_parameters())
 
 
 def movers(federation: schema.Federation) -> dict[str, frozenset[str]]:

@@ -27,6 +27,30 @@ def from_arrays(module: nn.Module, arrays: SharedArrays) -> None:
     load(module, {name: torch.from_numpy(array) for name, array in writable.items()})
 
 
+def refill(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Let the parameters of these names begin anew with `tensors` as their memory; nothing is copied.
+
+    Raises:
+        KeyError: The module has no such parameter.
+    """
+    parameters = dict(module.named_parameters())
+    for name, tensor in tensors.items():
+        parameters[name].data = tensor
+
+
+def hand_over(module: nn.Module, names: Iterable[str]) -> SharedArrays:
+    """Return the named float32 parameters as arrays, without a copy, and leave the module without them.
+
+    Until `refill` the parameters are empty: between two rounds a merchant needs no memory for what travels.
+    """
+    parameters = dict(module.named_parameters())
+    found = {name: parameters[name].detach().numpy() for name in names}
+    for name in found:
+        parameters[name].data = parameters[name].data.new_empty(0)
+        parameters[name].grad = None
+    return found
+
+
 def load(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     """Write `tensors` into the parameters of the same names (errors as in `from_arrays`)."""
     parameters = dict(module.named_parameters())

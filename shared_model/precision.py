@@ -48,7 +48,7 @@ class Precision:
         scaled: Whether the length of a step travels beside every array of an answer.
         encode: `encode(trained, start, uniform)` is what a merchant answers for one array, in `up`, and the
             length of a step (1 where nothing is scaled). Not finite where the change does not fit.
-        moves: `moves(answer, start)` says whether trained is anything but start.
+        changed: `changed(answer, start)` says of every number whether trained is anything but start.
         change: `change(answer, start, scale, out)` writes trained minus start into `out`; all flat.
     """
 
@@ -56,7 +56,7 @@ class Precision:
     up: np.dtype[Any]
     scaled: bool = False
     encode: Callable[[NDArray[np.float32], NDArray[np.float32], Uniform], tuple[NDArray[Any], float]]
-    moves: Callable[[NDArray[Any], NDArray[Any]], bool]
+    changed: Callable[[NDArray[Any], NDArray[Any]], NDArray[np.bool_]]
     change: Callable[[NDArray[Any], NDArray[Any], float, NDArray[np.float64]], None]
 
 
@@ -151,25 +151,27 @@ def _scaled(answer: NDArray[Any], start: NDArray[Any], scale: float, out: NDArra
     out *= scale
 
 
-def _differs(answer: NDArray[Any], start: NDArray[Any]) -> bool:
-    return not np.array_equal(answer, start)
+def _differs(answer: NDArray[Any], start: NDArray[Any]) -> NDArray[np.bool_]:
+    different: NDArray[np.bool_] = answer != start
+    return different
 
 
-def _is_any(answer: NDArray[Any], start: NDArray[Any]) -> bool:
-    return bool(answer.any())
+def _is_any(answer: NDArray[Any], start: NDArray[Any]) -> NDArray[np.bool_]:
+    anything: NDArray[np.bool_] = answer != 0
+    return anything
 
 
 _FULL, _HALF = np.dtype(np.float32), np.dtype(np.float16)
 
 PRECISIONS: dict[str, Precision] = {
-    "float32": Precision(down=_FULL, up=_FULL, encode=_as_it_is, moves=_differs, change=_difference),
-    "float16": Precision(down=_HALF, up=_HALF, encode=_half_change, moves=_is_any, change=_scaled),
+    "float32": Precision(down=_FULL, up=_FULL, encode=_as_it_is, changed=_differs, change=_difference),
+    "float16": Precision(down=_HALF, up=_HALF, encode=_half_change, changed=_is_any, change=_scaled),
     "int8": Precision(
         down=_HALF,
         up=np.dtype(np.int8),
         scaled=True,
         encode=_whole_steps,
-        moves=_is_any,
+        changed=_is_any,
         change=_scaled,
     ),
 }

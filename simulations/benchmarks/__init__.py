@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 
-from . import audit, deployment, encoding, ledger, overhead, private
+from . import aggregation, audit, deployment, encoding, ledger, overhead, private
 from .report import Result
 
 BENCHMARKS: dict[str, Callable[[], list[Result]]] = {
+    "aggregation": aggregation.run,
     "overhead": overhead.run,
     "encoding": encoding.run,
     "deployment": deployment.run,

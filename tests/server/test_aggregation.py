@@ -4,7 +4,6 @@ import pytest
 from server import aggregation
 from server.aggregation import Update, WeightedSum
 from shared_model.precision import PRECISIONS
-from simulations.benchmarks.memory import resident_bytes
 from tests.server.fakes import arrays
 
 SHAPES = {"w": (3,)}
@@ -50,16 +49,38 @@ def test_whole_steps_are_added_with_the_length_of_each_arrays_step():
     assert (means["late"].tolist(), means["units"].tolist()) == ([0.5, -63.5], [8.0, 0.0])
 
 
-def test_numbers_that_nobody_changes_take_no_memory():
-    """Pages of a large zeroed array are the system's until they are written; 1 of 64 MB is written here."""
-    size = 1 << 23
-    start = {"w": np.zeros(size, np.float32)}
-    values = {"w": start["w"].copy()}
-    values["w"][: size // 64] = 1.0
-    before = resident_bytes()
-    total = aggregation.add(WeightedSum(), update(values, start), weight=1.0, names=["w"])
-    assert total.totals["w"].nbytes == 8 * size
-    assert resident_bytes() - before < 4e6
+def table(changed_rows, value=1.0, rows=2000):
+    found = np.zeros((rows, 2), np.float32)
+    found[:changed_rows] = value
+    return {"w": found}
+
+
+def test_a_table_of_which_replies_change_few_rows_is_added_by_rows():
+    start = table(0)
+    total = aggregation.add(WeightedSum(), update(table(3), start), weight=2.0, names=["w"], tables=["w"])
+    total = aggregation.add(total, update(table(1, 4.0), start), weight=2.0, names=["w"], tables=["w"])
+    assert (set(total.by_rows), set(total.totals)) == ({"w"}, set())
+    mean = aggregation.mean_update(total, {"w": (2000, 2)})["w"]
+    assert mean[:4, 0].tolist() == [2.5, 0.5, 0.5, 0.0]  # (1 + 4) / 2, 1 / 2
+
+
+def test_a_table_of_which_one_reply_changes_many_rows_is_added_whole():
+    start = table(0)
+    total = WeightedSum()
+    for changed in (3, 2000, 3):
+        total = aggregation.add(total, update(table(changed), start), weight=1.0, names=["w"], tables=["w"])
+    assert (set(total.by_rows), set(total.totals)) == (set(), {"w"})
+    mean = aggregation.mean_update(total, {"w": (2000, 2)})["w"]
+    assert (mean[0, 0], mean[5, 0]) == (1.0, 1 / 3)
+
+
+@pytest.mark.parametrize("kind", ["float16", "int8"])
+def test_rows_are_found_in_changes_too(kind):
+    sent = {"w": table(3)["w"].astype(PRECISIONS[kind].up), "scales": np.ones(1, np.float32)}
+    start = {"w": table(0)["w"].astype(np.float16)}
+    total = aggregation.add(WeightedSum(), update(sent, start, kind), weight=1.0, names=["w"], tables=["w"])
+    assert aggregation.mean_update(total, {"w": (2000, 2)})["w"].sum() == 6.0
+    assert total.totals == {}
 
 
 def test_nothing_added_gives_no_update():

@@ -80,7 +80,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(tmp_path, monkeypatch):
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("pathlib.Path.write_bytes", full)
+    monkeypatch.setattr("pathlib.Path.open", full)
     with pytest.raises(OSError, match="No space left"):
         checkpoint.save(tmp_path, make_checkpoint(2))
     assert checkpoint.latest(tmp_path).progress.round == 1

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from shared_model import files
 from shared_model.errors import StateError
@@ -22,6 +23,34 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
     tensors, metadata = files.read_tensors(path)
     assert metadata == {"round": "3"}
     assert tensors["w"].tolist() == [1.0, 2.0]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        torch.float64,
+        torch.float32,
+        torch.float16,
+        torch.int64,
+        torch.int32,
+        torch.int16,
+        torch.int8,
+        torch.bool,
+    ],
+)
+def test_every_type_of_numbers_comes_back_bit_for_bit(tmp_path: Path, kind: torch.dtype) -> None:
+    path = tmp_path / "state.safetensors"
+    written = {
+        "odd": torch.tensor([[0, 1, 1], [1, 0, 1]], dtype=kind).T,  # not in row order
+        "scalar": torch.tensor(1, dtype=kind),
+        "empty": torch.zeros(0, 3, dtype=kind),
+    }
+    files.write_tensors(path, written, {"name": "Zürich"})
+    for found, metadata in (files.read_tensors(path), (load_file(path), {"name": "Zürich"})):
+        assert metadata == {"name": "Zürich"}
+        assert {n: (t.dtype, t.tolist()) for n, t in found.items()} == {
+            n: (t.dtype, t.tolist()) for n, t in written.items()
+        }
 
 
 @pytest.mark.parametrize("call", ["fsync", "replace"])

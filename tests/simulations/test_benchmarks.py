@@ -8,6 +8,7 @@ from client.config import load_merchant
 from client.data.dataset import prepare
 from simulations.benchmarks import (
     BENCHMARKS,
+    aggregation,
     audit,
     deployment,
     encoding,
@@ -51,10 +52,15 @@ def test_a_round_of_idle_merchants_takes_time():
     assert 0 < overhead.message_milliseconds(merchants=2, parameters=10, rounds=3) < 1000
 
 
+def test_copying_and_adding_take_processor_time():
+    copied, added = aggregation.seconds(1 << 20, 3)
+    assert 0 < copied < added
+
+
 def test_every_benchmark_is_in_the_table():
     assert {
         "overhead": overhead.run, "encoding": encoding.run, "deployment": deployment.run,
-        "ledger": ledger.run, "audit": audit.run, "private": private.run,
+        "aggregation": aggregation.run, "ledger": ledger.run, "audit": audit.run, "private": private.run,
     } == BENCHMARKS  # fmt: skip
 
 
