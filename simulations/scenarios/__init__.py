@@ -12,10 +12,11 @@ from shared_model.schema import Federation
 from ..market import Market
 from .memory import PrivateShopRows, ShopRows, Shops
 from .options import ScenarioMarket
+from .oracle import Truth, truth, truths
 from .tables import merchant_tables
 from .world import World
 
-__all__ = ["PrivateShopRows", "ScenarioMarket", "ShopRows", "Shops", "generate", "read"]
+__all__ = ["PrivateShopRows", "ScenarioMarket", "ShopRows", "Shops", "Truth", "generate", "read", "truths"]
 
 
 def read(options: ScenarioMarket, base: Path) -> Market:
@@ -48,4 +49,5 @@ def generate(options: ScenarioMarket, contract: Federation) -> Market:
         merchants={name: merchant_tables(world, number) for number, name in enumerate(world.names)},
         validation_from=options.validation_from,
         test_from=options.test_from,
+        truth=truth(world),
     )

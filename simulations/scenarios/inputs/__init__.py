@@ -10,11 +10,21 @@ from .bags import Bag
 from .base import Array, Entries, Floats, Input, Setting
 from .categories import Category
 from .histories import History
-from .numbers import Numbers
+from .numbers import SEASONAL, Numbers
 from .vectors import Vector
 from .words import Words
 
-__all__ = ["Array", "Entries", "Floats", "Input", "Numbers", "Setting", "categories_of", "inputs_of"]
+__all__ = [
+    "SEASONAL",
+    "Array",
+    "Entries",
+    "Floats",
+    "Input",
+    "Numbers",
+    "Setting",
+    "categories_of",
+    "inputs_of",
+]
 
 
 def inputs_of(contract: Federation, values: int, overlap: float) -> tuple[Input, ...]:

@@ -21,8 +21,7 @@ from simulations import partition
 from simulations.federated import Site
 from simulations.scenarios import PrivateShopRows, ScenarioMarket, ShopRows, Shops, generate
 from simulations.scenarios.options import Fixed, Listed
-
-from .conftest import CONTRACT, PRIVACY
+from tests.simulations.scenarios.conftest import CONTRACT, PRIVACY
 
 EXPERIMENTS = Path(simulations.__file__).parent / "experiments"
 EVERY_KNOB = ScenarioMarket(
