@@ -234,6 +234,60 @@ def partition(
 
 
 @app.command()
+def split(
+    file: Annotated[Path, typer.Argument(help="A CSV or Parquet file.", dir_okay=False)],
+    out: Annotated[Path, typer.Option(help="Where to.")],
+    by: Annotated[str, typer.Option(help="key, dirichlet, quantity or time (docs/datasets.md).")] = "key",
+    column: Annotated[str, typer.Option(help="Of the key, of the label, or of time.")] = "",
+    merchants: Annotated[int | None, typer.Option(help="How many; of a key the largest, or all.")] = None,
+    minimum: Annotated[int | None, typer.Option(help="Rows of a key's value that is kept.")] = None,
+    alpha: Annotated[float | None, typer.Option(help="Of dirichlet: small for mixes that differ.")] = None,
+    sigma: Annotated[float | None, typer.Option(help="Of quantity: spread of the sizes' logarithm.")] = None,
+    together: Annotated[
+        str | None, typer.Option(help="Column whose rows stay together; the unit by default.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of dirichlet and quantity.")] = None,
+    label: Annotated[list[str] | None, typer.Option(help="TASK=COLUMN; may be repeated.")] = None,
+    feature: Annotated[list[str] | None, typer.Option(help="FEATURE=COLUMN; may be repeated.")] = None,
+    time: Annotated[str, typer.Option(help="Column with the time of a row.")] = "",
+    unit: Annotated[str, typer.Option(help="Column with the shopper of a row.")] = "",
+    orders: Annotated[str, typer.Option(help="Rows are order lines in the columns of this preset.")] = "",
+    validation_from: Annotated[str, typer.Option(help="First day of the validation, as 2024-10-01.")] = "",
+    test_from: Annotated[str, typer.Option(help="First day of the test.")] = "",
+) -> None:
+    """Split a table of your own into merchants' folders, by a key or a made-up skew; train nothing."""
+    from .datasets.table.command import asked
+
+    options = asked(
+        file,
+        table={
+            "time": time,
+            "unit": unit,
+            "holds": "orders" if orders else "",
+            "preset": orders,
+            "validation_from": validation_from,
+            "test_from": test_from,
+        },
+        partition={
+            "by": by,
+            "column": column,
+            "merchants": merchants,
+            "minimum": minimum,
+            "alpha": alpha,
+            "sigma": sigma,
+            "together": together,
+            "seed": seed,
+        },
+        labels=label or (),
+        features=feature or (),
+    )
+    market = read(options)
+    written = write_market(market, out)
+    left_out = sum(market.dropped.values())
+    _console.print(f"Wrote {len(written)} merchants to {out}; {left_out} rows belong to none of them.")
+
+
+@app.command()
 def report(directory: Annotated[Path, typer.Argument(help="A run directory.")]) -> None:
     """Draw the report of a finished run again, from its result.json alone."""
     result = results.read(directory / "result.json")

@@ -1,9 +1,9 @@
 """What an experiment file may say: which market, which contract, which seeds, which baselines."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from client.state import KEPT_TRAININGS
@@ -94,6 +94,20 @@ class Experiment:
     baselines: Baselines = Baselines()
     target: tuple[Target, ...] = ()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _scenarios_follow_the_contract(cls, tables: Any) -> Any:
+        """Tell a scenario the contract whose features and tasks it draws."""
+        plan, market = (
+            tables.get(name) if isinstance(tables, dict) else None for name in ("experiment", "market")
+        )
+        if not (isinstance(plan, dict) and isinstance(market, dict) and market.get("kind") == "scenario"):
+            return tables
+        contract = plan.get("contract", "")
+        if market.get("contract", contract) != contract:
+            raise ValueError("without market.contract: a scenario draws what experiment.contract asks for")
+        return {**tables, "market": {**market, "contract": contract}}
+
 
 def load_experiment(path: Path, *, data: Path | None = None) -> Experiment:
     """Return the experiment at `path`.
@@ -106,9 +120,6 @@ def load_experiment(path: Path, *, data: Path | None = None) -> Experiment:
         ConfigError: The file is missing or says something that is not allowed, or no folder was named.
     """
     tables = declared.read_toml(path)
-    market, plan = tables.get("market"), tables.get("experiment")
-    if data is not None and isinstance(market, dict):
-        market["directory"] = str(data.absolute())
-    if isinstance(market, dict) and isinstance(plan, dict) and market.get("kind") == "scenario":
-        market.setdefault("contract", plan.get("contract", ""))
+    if data is not None and isinstance(tables.get("market"), dict):
+        tables["market"]["directory"] = str(data.absolute())
     return declared.parse(Experiment, tables, file=path)

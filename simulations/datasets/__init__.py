@@ -12,13 +12,14 @@ from pydantic import Field
 from .. import scenarios
 from ..market import Market
 from ..scenarios.options import ScenarioMarket
-from . import aliexpress, olist, online_retail, online_shoppers, synthetic, synthetic_tables
+from . import aliexpress, olist, online_retail, online_shoppers, synthetic, synthetic_tables, table
 from .aliexpress import AliExpressMarket
 from .olist import OlistMarket
 from .online_retail import OnlineRetailMarket
 from .online_shoppers import OnlineShoppersMarket
 from .synthetic import SyntheticMarket
 from .synthetic_tables import SyntheticTablesMarket
+from .table import TableMarket
 
 __all__ = [
     "READERS",
@@ -30,6 +31,7 @@ __all__ = [
     "ScenarioMarket",
     "SyntheticMarket",
     "SyntheticTablesMarket",
+    "TableMarket",
     "read",
 ]
 
@@ -40,7 +42,8 @@ MarketOptions = Annotated[
     | OnlineRetailMarket
     | OnlineShoppersMarket
     | AliExpressMarket
-    | ScenarioMarket,
+    | ScenarioMarket
+    | TableMarket,
     Field(discriminator="kind"),
 ]
 
@@ -52,6 +55,7 @@ READERS: dict[str, Callable[[Any, Path], Market]] = {
     "online_shoppers": online_shoppers.read,
     "aliexpress": aliexpress.read,
     "scenario": scenarios.read,
+    "table": table.read,
 }
 """Kind of market -> function of its options and of the folder that relative paths start from."""
 

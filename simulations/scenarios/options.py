@@ -93,8 +93,7 @@ class ScenarioMarket:
     """A made-up market: features and tasks are those of a contract, everything else are knobs.
 
     Attributes:
-        contract: `federation.toml` whose features and tasks the tables have, relative to the experiment file;
-            empty for the experiment's own.
+        contract: Whose features and tasks the tables have; an experiment sets it to its own.
         merchant: What a merchant is called: `shop` makes `synthetic-shop-01` and so on.
         merchants: How many; the first n are the same whatever the number.
         seed: Of every draw.

@@ -49,7 +49,7 @@ def federated(market: Shops) -> MultiTaskModel:
     return model
 
 
-def tested_loss(model: MultiTaskModel, shop: ShopRows, task: str, penalty: float) -> float:
+def loss_on_test(model: MultiTaskModel, shop: ShopRows, task: str, penalty: float) -> float:
     serving_heads.put(model, task, serving_heads.fit(model, shop, task, penalty=penalty))
     batch = shop.batch(shop.rows("test"), [task])
     with torch.no_grad():
@@ -64,8 +64,8 @@ def gains(relatedness: float, seed: int) -> list[float]:
     found = []
     for shop in market.values():
         for task in CONTRACT.tasks:
-            first = tested_loss(alone, shop, task, ALONE)
-            found.append(1 - tested_loss(shared, shop, task, OWN) / first)
+            first = loss_on_test(alone, shop, task, ALONE)
+            found.append(1 - loss_on_test(shared, shop, task, OWN) / first)
     return found
 
 
