@@ -15,7 +15,8 @@ and a loss is its floor plus J q / 2 times such a variance, summed (for a number
 
 It is an average over markets of this kind, to the second order of the loss, with what is multiplied taken as
 uncorrelated, and for the best use of the data: a method that falls behind has lost something on its way, and
-a contract with privacy pays for it. Where a bottom cannot express what features say, it does not hold.
+a contract with privacy pays for it. A `wide` bottom reads numbers only, and what it does not see is lost to all;
+any other is taken to express whatever features say.
 `tests/simulations/scenarios/test_oracle.py` compares it with regressions on drawn data.
 
 Source: Efron and Morris (1975), "Data analysis using Stein's estimator and its generalizations", section 1;
@@ -33,7 +34,7 @@ from numpy.typing import NDArray
 from shared_model import schema
 
 from .information import information
-from .inputs import SEASONAL, Floats, Setting
+from .inputs import SEASONAL, Floats, Numbers, Setting
 from .world import Character, World
 
 HELPS_FROM = 0.01
@@ -123,8 +124,10 @@ def _seen(world: World) -> _Seen:
     )
     moments = [i.moments(i.draw(setting, generator)) for i in world.inputs]
     variance = np.concatenate([*moments, world.season.var(0)])
+    numbers_only = isinstance(world.contract.bottom, schema.Wide)
+    read = [np.full(i.entries.total, isinstance(i, Numbers) or not numbers_only) for i in world.inputs]
     season = [name in world.contract.features for name in SEASONAL]
-    return _Seen(variance, np.concatenate([np.ones(world.entries, np.bool_), season]))
+    return _Seen(variance, np.concatenate([*read, season]))
 
 
 class _Variances(NamedTuple):
@@ -148,7 +151,7 @@ def _of_task(world: World, task: str, theirs: list[Character], seen: _Seen) -> l
     used = seen.visible & (seen.variance > 0)
     error = 1 / (rows[:, None] * said.per_row)  # of a score that one unit moves, by merchant and output
     variances = _variances(theirs, square[:, used], world.related[place][:, used], error, _turned(world))
-    unseen = square[:, ~seen.visible].sum() + _level_error(world.options.label_shift, error)
+    unseen = square[:, ~seen.visible].sum(1) + _level_error(world.options.label_shift, error)
     losses = [_loss(spec, said.per_row, said.floor, by_entry.sum(2) + unseen) for by_entry in variances]
     floor = _loss(spec, said.per_row, said.floor, np.zeros_like(error))
     return [_answer(float(n), *(float(of[m]) for of in (floor, *losses))) for m, n in enumerate(rows)]

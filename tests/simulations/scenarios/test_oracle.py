@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from shared_model import declared
+from shared_model import declared, schema
 from shared_model.schema import Federation
 from simulations.scenarios import ScenarioMarket, Truth, generate, truths
 from simulations.scenarios.information import information
@@ -112,6 +112,15 @@ def test_what_a_model_cannot_see_costs_both_ways() -> None:
     plain, seasonal = (answers(REGRESSION, merchants=3, season=s)[0] for s in (0.0, 1.0))
     assert seasonal.alone**2 - plain.alone**2 == pytest.approx(1.0, rel=0.02)
     assert seasonal.federated**2 - plain.federated**2 == pytest.approx(1.0, rel=0.02)
+
+
+def test_what_a_wide_bottom_does_not_read_is_lost_to_all(contract: Federation) -> None:
+    wide = replace(contract, bottom=schema.Wide(architecture="wide"))
+    whole, numbers = (
+        truths(World(ScenarioMarket(merchants=2), c))["synthetic-shop-01"]["late"] for c in (contract, wide)
+    )
+    assert numbers.floor == whole.floor
+    assert min(numbers.alone, numbers.federated) > whole.alone
 
 
 def test_drift_leaves_less_to_learn_from_the_past() -> None:
