@@ -1,9 +1,10 @@
 """What an experiment file may say: which market, which contract, which seeds, which baselines."""
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from client.state import KEPT_TRAININGS
@@ -11,7 +12,7 @@ from shared_model import declared
 from shared_model.declared import CLOSED
 from shared_model.schema import Count, NonNegative, Positive
 
-from .datasets import MarketOptions
+from .datasets import MarketOptions, ScenarioMarket
 
 
 @dataclass(frozen=True, kw_only=True, config=CLOSED)
@@ -94,19 +95,14 @@ class Experiment:
     baselines: Baselines = Baselines()
     target: tuple[Target, ...] = ()
 
-    @model_validator(mode="before")
-    @classmethod
-    def _scenarios_follow_the_contract(cls, tables: Any) -> Any:
+    def __post_init__(self) -> None:
         """Tell a scenario the contract whose features and tasks it draws."""
-        plan, market = (
-            tables.get(name) if isinstance(tables, dict) else None for name in ("experiment", "market")
-        )
-        if not (isinstance(plan, dict) and isinstance(market, dict) and market.get("kind") == "scenario"):
-            return tables
-        contract = plan.get("contract", "")
-        if market.get("contract", contract) != contract:
+        if not isinstance(self.market, ScenarioMarket):
+            return
+        contract = self.experiment.contract
+        if self.market.contract not in ("", contract):
             raise ValueError("without market.contract: a scenario draws what experiment.contract asks for")
-        return {**tables, "market": {**market, "contract": contract}}
+        object.__setattr__(self, "market", replace(self.market, contract=contract))
 
 
 def load_experiment(path: Path, *, data: Path | None = None) -> Experiment:

@@ -15,8 +15,8 @@ and a loss is its floor plus J q / 2 times such a variance, summed (for a number
 
 It is an average over markets of this kind, to the second order of the loss, with what is multiplied taken as
 uncorrelated, and for the best use of the data: a method that falls behind has lost something on its way, and
-a contract with privacy pays for it. A `wide` bottom reads numbers only, and what it does not see is lost to all;
-any other is taken to express whatever features say.
+a contract with privacy pays for it. A `wide` bottom reads numbers only, and what it does not see is lost to
+all; any other is taken to express whatever features say.
 `tests/simulations/scenarios/test_oracle.py` compares it with regressions on drawn data.
 
 Source: Efron and Morris (1975), "Data analysis using Stein's estimator and its generalizations", section 1;

@@ -108,7 +108,7 @@ def test_the_examples_come_out_as_the_oracle_says(name: str, sign: int, tmp_path
     for folder in folders:
         folder.mkdir()
     found = [run_with_seed(name, seed, folder) for seed, folder in enumerate(folders)]
-    # Measured with these seeds: +4.6, +3.2 and +4.2 % related, -2.4, -5.2 and -4.0 % unrelated. A mean of three
-    # lies some five standard errors from zero: a wrong sign is rarer than one in 10,000 choices of seeds.
+    # Measured with these seeds: +4.6, +3.2 and +4.2 % related, -2.4, -5.2 and -4.0 % unrelated. A mean of
+    # three lies some five standard errors from zero: a wrong sign is rarer than one in 10,000 choices.
     assert sign * np.mean([gain for gain, _ in found]) > 0
     assert all(task["helps"] == (sign > 0) for _, truth in found for task in truth["tasks"].values())

@@ -59,6 +59,12 @@ def test_the_contract_of_an_experiment_is_that_of_its_scenario(tmp_path: Path) -
     assert market.contract == "mine.federation.toml"
 
 
+def test_a_scenario_of_another_contract_than_the_experiments_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(EXPERIMENT + 'contract = "other.toml"')
+    with pytest.raises(ConfigError, match=r"without market.contract"):
+        load_experiment(tmp_path / "mine.toml")
+
+
 def test_a_task_has_the_knobs_of_its_market_where_it_has_none_of_its_own() -> None:
     knobs = parsed(relatedness=0.4, signal=2.0, tasks={"late": {"relatedness": 0.0}}).of_task("late")
     assert (knobs.relatedness, knobs.signal) == (0.0, 2.0)
