@@ -65,3 +65,36 @@ def test_with_no_orders_a_merchant_is_served_the_prior(done: tuple[Request, Tran
     heads = {task: mean for (task, method), mean in means.items() if method == HEADS}
     assert heads
     assert heads == {task: means[task, PRIOR] for task in heads}
+
+
+@pytest.mark.slow
+def test_three_seeds_that_were_stopped_in_the_second_end_as_if_they_had_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contract = experiments.contract(federation={"rounds": 1, "local_steps": 1}) | {
+        "bottom": {"architecture": "wide"}
+    }
+    whole, stopped = (
+        Request(
+            experiment=experiments.write(tmp_path / name, contract, seeds=[0, 1, 2]),
+            data=None,
+            out=tmp_path / name / "run",
+        )
+        for name in ("whole", "stopped")
+    )
+    options = leaving_out.Options(folds=2, counts=(0,), seeds=3)
+    measured = leaving_out._merchant
+
+    def killed(*asked: object) -> object:
+        if asked[2:4] == (1, "synthetic-02"):
+            raise KeyboardInterrupt
+        return measured(*asked)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(leaving_out, "_merchant", killed)
+        leaving_out.transfer(stopped, options, silent)
+    kept = {path.parent.parent.name for path in stopped.out.glob("seed-*/fold-*/measured.json")}
+    found = leaving_out.transfer(stopped, options, silent)
+    assert kept == {"seed-0", "seed-1"}
+    assert found.seeds == (0, 1, 2)
+    assert found.points == leaving_out.transfer(whole, options, silent).points
