@@ -127,7 +127,7 @@ def transfer(
 ) -> None:
     """Leave merchants out, let each join with few orders: warm-started against alone. Goes on if stopped."""
     if matrix or by:
-        directory = out or Path("runs") / f"matrix-{experiment.stem}-{by or 'default'}"
+        directory = out or Path("runs") / f"matrix-{experiment.stem}{f'-{by}' if by else ''}"
         _study("matrix", experiment, directory, {"data": data, "by": by, "seeds": seeds})
         return
     directory = out or Path("runs") / f"transfer-{experiment.stem}"

@@ -91,22 +91,19 @@ def _figures(found: Joined) -> Iterator[tuple[str, Figure, str]]:
 
 _GUIDES = {
     "gains": "A dot is the gain over training alone on this merchant's test rows, the triangle that of "
-    "pooling "
-    "everybody's rows, which no federation may do. Lines are the bounds, which hold for all tasks of a level "
-    "together; one without a line has too few shoppers. A coloured one does not touch zero. Scales differ "
-    "from panel to panel.",
-    "curves": "The metric on the same test rows with the first 25, 50 and 100 % of the merchant's "
-    "orders: alone, "
-    "and served of what the others released without it. The diamond is what it is served when it takes part.",
-    "everybody": "Every merchant's gain over alone, at the level of the contract. A triangle marks what "
-    "its test "
-    "rows show clearly; of all triangles together at most 5 % are false on average "
+    "pooling everybody's rows, which no federation may do. Lines are the bounds, which hold for all tasks of "
+    "a level together; a dot without one has too few shoppers. A coloured one does not touch zero. Scales "
+    "differ from panel to panel.",
+    "curves": "The metric on the same test rows with the first of the merchant's orders: alone, and served "
+    "of what the others released without it. The diamond is what it is served when it takes part.",
+    "everybody": "Every merchant's gain over alone, at the level of the contract. A triangle marks what its "
+    "test rows show clearly; of all triangles together at most 5 % are false on average "
     "(Benjamini and Hochberg 1995).",
-    "contributions": "A row is one federation without that merchant. A triangle marks what the others' "
-    "test rows "
-    "show clearly; of all triangles together at most 5 % are false on average. A small number that is not "
-    "marked is nothing that one may read.",
+    "contributions": "A row is one federation without that merchant. A triangle marks what the others' test "
+    "rows show clearly; of all triangles together at most 5 % are false on average. A number without a "
+    "triangle is not to be read.",
 }
+"""How to read each figure."""
 _COSTS = (
     "role", "rounds", "down, a round", "up, a round", "bytes in all", "s a round", "s to open", "s to adopt",
     "epsilon",

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import torch
 
+from server.reporting.results import Cell
 from shared_model import declared
 from shared_model.errors import ConfigError
 
@@ -36,42 +37,48 @@ def join(request: Request, options: Options, progress: Progress) -> Joined:
     """
     torch.set_num_threads(1)
     trainings = _trainings(request, options, progress)
-    agreed = next(iter(trainings))
-    here = trainings[agreed]
-    bench, seeds, name = here.bench, here.seeds, options.merchant
+    agreed, here = next(iter(trainings.items()))
     served = {level: one.scores() for level, one in trainings.items()}
-    methods = _methods(here, served[agreed])
-    tasks = tasks_of(bench.federation, methods)
-    study = Study(merchant=name, dataset=bench.datasets[name], tasks=tasks, methods=methods, seed=seeds[0])
+    study = _study(here, served[agreed], options.merchant)
     lines = tuple(line for level, found in served.items() for line in study.lines(level, found))
-    out = left_out(bench, options)
+    out = left_out(here.bench, options)
+    ways = {task.name: task.alone_method for task in study.tasks}
     found = Joined(
-        name=bench.experiment.experiment.name,
-        merchant=name,
+        name=here.bench.experiment.experiment.name,
+        merchant=options.merchant,
         command=request.command,
         environment=environment(),
         agreed=agreed,
-        private=bench.federation.privacy is not None,
+        private=here.bench.federation.privacy is not None,
         confidence=CONFIDENCE,
-        seeds=seeds,
-        answer=verdicts.answer(name, [line.gain for line in lines if line.level == agreed]),
+        seeds=here.seeds,
+        answer=verdicts.answer(options.merchant, [line.gain for line in lines if line.level == agreed]),
         sentences=(),
-        tasks=tasks,
-        merchants=runner.merchants(bench),
+        tasks=study.tasks,
+        merchants=runner.merchants(here.bench),
         lines=lines,
-        curve=curve(here, name, options.shares, {task.name: task.alone_method for task in tasks}),
-        taking_part=study.taking_part(here.scores(without=name)[SERVED]),
-        costs=tuple(cost(one, name) for one in trainings.values()),
-        cells=told_apart(
-            cells_of(bench.federation, bench.datasets, tasks, methods, seed=seeds[0]),
-            methods,
-            tasks,
-            bench.datasets,
-        ),
+        curve=curve(here, options.merchant, options.shares, ways),
+        taking_part=study.taking_part(here.scores(without=options.merchant)[SERVED]),
+        costs=tuple(cost(one, options.merchant) for one in trainings.values()),
+        cells=_cells(here, study),
         contributions=contributions(here, out),
         left_out=len(out),
     )
     return replace(found, sentences=verdicts.sentences(found))
+
+
+def _study(here: Trainings, served: Mapping[str, Scores], name: str) -> Study:
+    methods = _methods(here, served)
+    tasks = tasks_of(here.bench.federation, methods)
+    dataset = here.bench.datasets[name]
+    return Study(merchant=name, dataset=dataset, tasks=tasks, methods=methods, seed=here.seeds[0])
+
+
+def _cells(here: Trainings, study: Study) -> tuple[Cell, ...]:
+    """Return everybody's comparison at the agreed level."""
+    bench = here.bench
+    cells = cells_of(bench.federation, bench.datasets, study.tasks, study.methods, seed=here.seeds[0])
+    return told_apart(cells, study.methods, study.tasks, bench.datasets)
 
 
 def _methods(here: Trainings, served: Mapping[str, Scores]) -> Methods:

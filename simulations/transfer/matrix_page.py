@@ -16,8 +16,9 @@ from shared_model import files
 
 from ..heat_map import Shade, heat_map
 from ..statistics import Verdict
+from .cells import ALL_OTHERS, HEADS, PRIOR, Cell, Task
 from .groups import sizes
-from .matrix import ALL_OTHERS, HEADS, PRIOR, Cell, Matrix, Task
+from .matrix import Matrix
 
 SERVINGS = {PRIOR: "as it is", HEADS: "with the target's own heads"}
 _STRONGEST = 20.0  # per cent

@@ -7,7 +7,8 @@ import pytest
 from simulations import kept
 from simulations.runs import recording
 from simulations.runs.studies import Asked
-from simulations.transfer.matrix import ALL_OTHERS, HEADS, PRIOR, Matrix
+from simulations.transfer.cells import ALL_OTHERS, HEADS, PRIOR
+from simulations.transfer.matrix import Matrix
 
 from . import experiments
 

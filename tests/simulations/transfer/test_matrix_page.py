@@ -9,7 +9,8 @@ from rich.console import Console
 
 from server.reporting.wording import NOTHING, signed
 from simulations.statistics import Verdict
-from simulations.transfer.matrix import ALL_OTHERS, HEADS, PRIOR, Cell, Matrix, Task
+from simulations.transfer.cells import ALL_OTHERS, HEADS, PRIOR, Cell, Task
+from simulations.transfer.matrix import Matrix
 from simulations.transfer.matrix_page import counts, draw, negative, sentence, table, write_page
 
 LATE = Task(name="late", metric="log loss", higher_is_better=False, alone_method="linear")
