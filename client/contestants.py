@@ -72,9 +72,11 @@ class Contestants:
         """Return what may be served instead, in order of name.
 
         For the choice of an item these are the released and the personal models; its floor is what a merchant
-        can do alone, and scores of items are not mixed.
+        can do alone, and scores of items are not mixed. A head without a prior has none to serve.
         """
-        unfit = {"alone", "mixture"} if self.incumbent(task) == "floor" else {"federated"}
+        unfit = {"alone", "mixture", "prior"} if self.incumbent(task) == "floor" else {"federated"}
+        if "prior" in self.wanted and not self.models["federated"].head(task).uses_prior:
+            unfit |= {"prior"}
         return tuple(sorted({*self.wanted} - unfit))
 
     def judged_rows(self, choice: str, task: str) -> Tensor:

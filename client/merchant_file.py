@@ -18,7 +18,7 @@ NonEmpty = Annotated[str, Field(min_length=1)]
 Address = Annotated[str, Field(pattern=r"^([A-Za-z0-9._-]+|\[[0-9a-fA-F:.]+\]):[0-9]{1,5}$")]
 """`host:port`; a host is a name, an IPv4 address, or an IPv6 address in brackets."""
 
-Candidate = Literal["alone", "federated", "fine_tuned", "ditto", "mixture"]
+Candidate = Literal["alone", "federated", "fine_tuned", "ditto", "mixture", "prior"]
 
 FILE_TYPES = (".csv", ".csv.gz", ".parquet")
 """How the name of a file with data may end."""
@@ -148,7 +148,8 @@ class Serving:
             speak against it; `always` serves it everywhere.
         candidates: What is made of a release and may be served: `federated` is the released model with own
             heads, `alone` the merchant's linear model, `fine_tuned` and `ditto` personal models
-            (`client/personalization/`), `mixture` federated and alone together.
+            (`client/personalization/`), `mixture` federated and alone together,
+            `prior` the release without anything of the merchant's.
         pull: Of personal models towards the release, a number of rows: one that has far fewer stays close.
             The default is that of a residual.
     """

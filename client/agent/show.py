@@ -15,6 +15,7 @@ _SERVED = {
     "fine_tuned": "a fine-tuned model",
     "ditto": "a personal model",
     "mixture": "federated and own, mixed",
+    "prior": "the release as it is",
     "floor": "bought before, then popular",
 }
 

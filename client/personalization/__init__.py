@@ -8,12 +8,13 @@ from collections.abc import Callable
 
 from shared_model.model import MultiTaskModel
 
-from . import ditto, feature_transfer, fine_tuning
+from . import ditto, feature_transfer, fine_tuning, prior
 from .start import Start
 
 METHODS: dict[str, Callable[[Start], MultiTaskModel]] = {
     "federated": feature_transfer.personal,
     "fine_tuned": fine_tuning.personal,
     "ditto": ditto.personal,
+    "prior": prior.personal,
 }
 """Name of a candidate -> from a release to the model that it serves."""

@@ -18,6 +18,7 @@ import torch
 from client import acceptance, floors
 from client.acceptance import Accepted
 from client.contestants import Contestants
+from client.evaluation import logits_of
 from client.merchant import Merchant
 from client.personalization import METHODS, ditto
 from client.personalization.start import Start
@@ -290,7 +291,7 @@ def test_what_stays_is_kept_from_round_to_round(tmp_path: Path) -> None:
     assert not torch.equal(one.local["bottom.gate.weight"], two.local["bottom.gate.weight"])
 
 
-EVERY_CANDIDATE = ["alone", "federated", "fine_tuned", "ditto", "mixture"]
+EVERY_CANDIDATE = ["alone", "federated", "fine_tuned", "ditto", "mixture", "prior"]
 
 
 def test_nothing_that_is_served_reaches_a_later_round(
@@ -340,6 +341,23 @@ def test_every_candidate_has_an_answer_of_its_own(tmp_path: Path, monkeypatch: p
     rows = merchant.dataset.rows("test", task="bought")
     answers = {tuple(found.logits(name, "bought", rows).flatten().tolist()) for name in EVERY_CANDIDATE}
     assert len(answers) == len(EVERY_CANDIDATE)
+
+
+def test_the_candidate_prior_is_the_release_without_anything_of_the_merchant(tmp_path: Path) -> None:
+    merchant = shops.merchant(tmp_path)
+    arrays = shops.start(merchant.federation)
+    merchant.adopt(shops.offer(merchant.federation, arrays), arrays)
+    found = merchant.contestants(shops.offer(merchant.federation, arrays), arrays, ["federated", "prior"])
+    rows = merchant.dataset.rows("test", task="bought")
+    expected = logits_of(found.models["federated"], merchant.dataset, "bought", rows, own=False)
+    assert torch.equal(found.logits("prior", "bought", rows), expected)
+
+
+def test_a_head_without_a_prior_has_none_to_serve(tmp_path: Path) -> None:
+    merchant = shops.merchant(tmp_path, task=[{"name": "bought", "head": "local"}, {"name": "amount"}])
+    arrays = shops.start(merchant.federation)
+    found = merchant.contestants(shops.offer(merchant.federation, arrays), arrays, ["federated", "prior"])
+    assert (found.rivals("bought"), found.rivals("amount")) == ((), ("prior",))
 
 
 def test_ditto_goes_on_from_the_adoption_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
