@@ -19,7 +19,7 @@ from torch import Tensor
 from shared_model import schema
 from shared_model.model import MultiTaskModel
 from shared_model.negatives import exactly, nothing, standing
-from shared_model.repeats import PENALTY, TRAITS, none_earlier, traits
+from shared_model.repeats import TRAITS, none_earlier, traits
 from shared_model.retrieval import CELLS, RetrievalHead
 
 from .bought import Bought, bought
@@ -37,7 +37,8 @@ class OwnPart(NamedTuple):
 
     Attributes:
         table: With the biases in the last column, shape (I, D).
-        repeats: What repeats are worth, shape (3,); zeros for a head that learns nothing of them.
+        repeats: What repeats are worth beyond what is learnt together, shape (3,); zeros for a head that
+            learns nothing of them.
     """
 
     table: Tensor
@@ -54,6 +55,7 @@ class _Problem:
         wanted: What the tower looks for, shape (B, W); None without a tower.
         vectors: What the tower makes of the items, shape (I, W); None without a tower.
         bought: What shoppers bought before; nothing for a head that does not learn from it.
+        repeats: What that is worth everywhere, shape (3,).
     """
 
     z: Tensor
@@ -61,6 +63,7 @@ class _Problem:
     wanted: Tensor | None
     vectors: Tensor | None
     bought: Bought
+    repeats: Tensor
 
     def scores(self, table: Tensor, rows: slice, items: Tensor | None) -> Tensor:
         """Return the scores by table and tower of some rows for some items (None: all), (rows, items)."""
@@ -88,7 +91,7 @@ def solve(
         task: Name of the task.
         rows: Fit on these; all have a label.
         spec: The task's declaration.
-        penalty: Of the table, in rows; that of repeats is `repeats.PENALTY`.
+        penalty: Of the table, in rows; that of repeats is `RetrievalHead.pull_of_repeats`.
     """
     head = model.head(task)
     if not isinstance(head, RetrievalHead):
@@ -106,7 +109,8 @@ def solve(
         history_size=min(100, max(2, _REMEMBERED // table.numel())),
         line_search_fn="strong_wolfe",
     )
-    optimizer.step(lambda: _look(problem, part, task, spec, penalty))  # type: ignore[no-untyped-call]
+    strengths = (penalty, head.pull_of_repeats(penalty))
+    optimizer.step(lambda: _look(problem, part, task, spec, strengths))  # type: ignore[no-untyped-call]
     return part
 
 
@@ -119,7 +123,7 @@ def _problem(
         batch = dataset.batch(chunk, [task])
         z.append(model.represent(batch, [task])[task])
         chosen.append(batch.labels[task].long())
-        known = None if head.repeats is None else batch.earlier.get(task)
+        known = None if head.own_repeats is None else batch.earlier.get(task)
         earlier.append(none_earlier(len(chunk), z[-1]) if known is None else known)
     vectors = model.items(task, dataset.batch(rows[:1], [task]))
     represented = torch.cat(z)
@@ -129,15 +133,24 @@ def _problem(
         wanted=None if vectors is None else head.wanted(represented).double(),
         vectors=None if vectors is None else vectors.double(),
         bought=bought(earlier),
+        repeats=_shared_worth(head),
     )
 
 
+def _shared_worth(head: RetrievalHead) -> Tensor:
+    if head.repeats is None:
+        return torch.zeros(TRAITS, dtype=torch.float64)
+    return head.repeats.weight.detach()[0].double()
+
+
 @torch.no_grad()
-def _look(problem: _Problem, part: OwnPart, task: str, spec: schema.Retrieval, penalty: float) -> Tensor:
-    """Return the mean loss with its penalty, and leave its gradient on `part`."""
+def _look(
+    problem: _Problem, part: OwnPart, task: str, spec: schema.Retrieval, strengths: tuple[float, float]
+) -> Tensor:
+    """Return the mean loss with its penalties, and leave its gradient on `part`."""
     count, gradient = len(problem.z), OwnPart(*(_gradient(parameter) for parameter in part))
     value = part.table.new_zeros(())
-    for parameter, slope, strength in zip(part, gradient, (penalty, PENALTY), strict=True):
+    for parameter, slope, strength in zip(part, gradient, strengths, strict=True):
         torch.mul(parameter, strength / count, out=slope)
         value += 0.5 * strength / count * parameter.square().sum()
     for here, items in _parts(count, len(part.table), task, spec):
@@ -157,7 +170,7 @@ def _among_all(problem: _Problem, part: OwnPart, here: slice, gradient: OwnPart)
     scores = problem.scores(part.table, here, None)
     earlier = problem.bought.by(here)
     known = traits(earlier)
-    scores.scatter_add_(1, earlier.items, known @ part.repeats)
+    scores.scatter_add_(1, earlier.items, known @ (problem.repeats + part.repeats))
     total = scores.logsumexp(1, keepdim=True)
     loss = (total - scores.gather(1, place)).sum()
     shares = scores.sub_(total).exp_().scatter_add_(1, place, -torch.ones_like(total))
@@ -176,7 +189,7 @@ def _among_drawn(
     item = exact.items[row, place]
     scores = torch.full(exact.items.shape, nothing(z), dtype=z.dtype)
     scores[row, place] = problem.scores_of(part.table, row + here.start, item)
-    scores += exact.traits @ part.repeats
+    scores += exact.traits @ (problem.repeats + part.repeats)
     others = standing(problem.scores(part.table, here, items), exact, items, len(part.table))
     total = torch.cat([scores, others], 1).logsumexp(1, keepdim=True)
     loss = (total - scores[:, :1]).sum()

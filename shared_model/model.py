@@ -182,6 +182,11 @@ class MultiTaskModel(nn.Module):
         """Whether training on `task` moves anything that travels."""
         return any(task in self.moved_by(name) for name in self._shared)
 
+    def _shares(self, task: str) -> bool:
+        """Whether what repeats are worth is learnt together in rounds; its own part is then a residual."""
+        head = self.head(task)
+        return isinstance(head, RetrievalHead) and head.repeats is not None
+
     def _movers(self) -> dict[str, frozenset[str]]:
         """Return the tasks whose losses move a parameter, for parameters that not all losses move."""
         readers = {
@@ -189,6 +194,8 @@ class MultiTaskModel(nn.Module):
         }
         movers = {f"heads.{task}.prior.": readers[task] for task in self.heads}
         movers |= {f"heads.{task}.own.": frozenset({task}) for task in self.heads}
+        movers |= {f"heads.{task}.repeats.": frozenset({task}) for task in self.heads}
+        movers |= {f"heads.{task}.own.repeats.": frozenset() for task in self.heads if self._shares(task)}
         movers |= {
             f"heads.{task}.log_variance.": frozenset({task} if self.head(task).is_weighed else ())
             for task in self.heads
@@ -239,6 +246,7 @@ def build(
             bottom.width,
             items.get(name, 1),
             encoder.described_width(task.content),
+            shares=federation.privacy is None,
             generator=generator,
         )
         if isinstance(task, schema.Retrieval)

@@ -5,7 +5,8 @@ An item that was bought before gains three learned numbers' worth:
     c + a log(1 + times) + b / (1 + days / `RECENT_DAYS`)
 
 with how many of the shopper's earlier orders held it, and how long ago the last of them was. All other items
-gain nothing. So three numbers say of a whole shop how its shoppers come back to things.
+gain nothing. So three numbers say how shoppers come back to things. They mean the same at every merchant, so
+they travel, and each merchant has a residual of its own; a small one knows too little for three of its own.
 
 Notation: B rows, H earlier items of a row, I items of a catalogue. Tensors may have leading axes.
 
@@ -21,7 +22,7 @@ from torch import Tensor
 TRAITS = 3
 """Numbers that describe an earlier item: that it is one, how often, how lately."""
 PENALTY = 1.0
-"""How strongly what is learnt is pulled to zero after a release, in rows: it is three numbers for a shop."""
+"""How strongly a merchant's three numbers are pulled to zero, in rows, where none were learnt together."""
 RECENT_DAYS = 30.0
 """After so many days an item counts half as lately bought; a public constant."""
 

@@ -3,8 +3,8 @@
 The score of an item is <z W, tower(item)> + own(z), and what the shopper's earlier purchases of it are worth
 (`repeats.py`), where the contract asks for that. The tower and W, the prior, travel: they see an item's
 content, encoded with the contract's features, and never its number. The table of items, which is the weight
-of `own`, the biases and the worth of repeats stay. All of them and W start at zero, so before any training
-all items score alike.
+of `own`, and the biases stay. What repeats are worth is a sum of a part that travels and one that stays. All
+of them and W start at zero, so before any training all items score alike.
 
 In a training step a row has two logits: of the item that it chose, and of all others together, which is the
 logarithm of their summed exponentials. Their cross-entropy is that of the softmax over all items, and only
@@ -24,7 +24,7 @@ from .features import Contest
 from .heads import Head
 from .layers import Linear
 from .negatives import Exact, among_all, exactly, nothing, standing
-from .repeats import TRAITS, Earlier, none_earlier, traits
+from .repeats import PENALTY, TRAITS, Earlier, none_earlier, traits
 
 CELLS = 1 << 23
 """About so many scores exist at a time."""
@@ -57,30 +57,57 @@ class RetrievalHead(Head):
 
     Attributes:
         content: Names of the features that describe items; without any there is no prior.
-        own: The table: a row and a bias per item; inside it `repeats`, where they are learnt.
+        own: The table: a row and a bias per item.
+        repeats: What earlier purchases are worth everywhere (`repeats.traits`), which travels; None where
+            nothing is learnt of them or nothing may be shared.
 
     Shapes:
         z (..., B, D); vectors of the tower (..., I, D); scores (..., B, I).
     """
 
     def __init__(
-        self, task: schema.Retrieval, width: int, items: int, content: int, *, generator: torch.Generator
+        self,
+        task: schema.Retrieval,
+        width: int,
+        items: int,
+        content: int,
+        *,
+        shares: bool = True,
+        generator: torch.Generator,
     ) -> None:
-        """Make the head over `items` items, whose content is `content` numbers wide (0 without any)."""
+        """Make the head.
+
+        Args:
+            task: As declared.
+            width: D.
+            items: I.
+            content: Width of what describes an item; 0 without any.
+            shares: Whether the worth of repeats may be learnt together.
+            generator: Draws the tower.
+        """
         super().__init__(task, width, items)
-        if task.repeats:  # inside the own part, so whatever holds for that holds for them
-            self.own.add_module("repeats", Linear(TRAITS, 1, generator=torch.Generator(), bias=False))
-            nn.init.zeros_(self.own.get_parameter("repeats.weight"))
+        self.repeats = _worthless() if task.repeats and shares else None
+        if task.repeats:  # a part of the own part, so whatever holds for that holds for it
+            self.own.add_module("repeats", _worthless())
         self.content = task.content if content else ()
         self.prior = ItemTower(content, width, generator=generator) if content else None
         self.uses_prior = self.prior is not None
         self.is_residual = False  # popularity is learnt in rounds too, or the tower would have to explain it
 
     @property
-    def repeats(self) -> Linear | None:
-        """What multiplies the traits of earlier items (`repeats.traits`); None where nothing is learnt."""
+    def own_repeats(self) -> Linear | None:
+        """What earlier purchases are worth at this merchant beyond that."""
         found = dict(self.own.named_children()).get("repeats")
         return found if isinstance(found, Linear) else None
+
+    def pull_of_repeats(self, penalty: float) -> float:
+        """Return how strongly `own_repeats` is pulled to zero, in rows.
+
+        Args:
+            penalty: That of the table; it holds once something was learnt together.
+        """
+        learnt = self.repeats is not None and bool(self.repeats.weight.detach().any())
+        return penalty if learnt else PENALTY
 
     @property
     def items(self) -> int:
@@ -129,9 +156,9 @@ class RetrievalHead(Head):
             earlier: What the rows' shoppers bought before; read by a head that learns from repeats.
         """
         found: Tensor = self(z, own=own, prior=self.matched(z, vectors))
-        if earlier is None or not self._knows_repeats(own):
+        if earlier is None or self.own_repeats is None:
             return found
-        return found.scatter_add(-1, earlier.items, self._worth(traits(earlier)))
+        return found.scatter_add(-1, earlier.items, self._worth(traits(earlier), own))
 
     def contested(
         self,
@@ -156,7 +183,7 @@ class RetrievalHead(Head):
             earlier: As in `scores`.
         """
         drawn, vectors = contest.drawn, self.vectors(describe, contest.drawn)
-        if earlier is None or not self._knows_repeats(own):
+        if earlier is None or self.own_repeats is None:
             earlier = none_earlier(len(z), z)
 
         def logits(z: Tensor, chosen: Tensor, *bought: Tensor) -> Tensor:
@@ -170,15 +197,12 @@ class RetrievalHead(Head):
         width = self.items if drawn is None else len(drawn) + earlier.items.shape[-1] * z.shape[-1]
         return _in_chunks(logits, (z, contest.chosen, *earlier), width)
 
-    def _knows_repeats(self, own: bool) -> bool:
-        return own and self.repeats is not None
-
     def _scores_of(self, z: Tensor, exact: Exact, describe: Describe | None, own: bool) -> Tensor:
         """Of each row the scores of the items that are counted exactly, shape (B, K); nothing for others."""
-        scores = z.new_zeros(exact.items.shape)
+        scores = self._worth(exact.traits, own)
         if own:
             matched = (z.unsqueeze(-2) * self.own.weight[exact.items]).sum(-1)
-            scores = matched + self._biases()[exact.items] + self._worth(exact.traits)
+            scores = scores + matched + self._biases()[exact.items]
         distinct, place = torch.unique(exact.items, return_inverse=True)
         vectors = self.vectors(describe, distinct)
         if vectors is not None:
@@ -192,11 +216,11 @@ class RetrievalHead(Head):
             scores = z @ self.own.weight[drawn].T + self._biases()[drawn]
         return scores if vectors is None else scores + self.wanted(z) @ vectors.T
 
-    def _worth(self, known: Tensor) -> Tensor:
+    def _worth(self, known: Tensor, own: bool) -> Tensor:
         """What items gain for what is known of their earlier purchases, (..., 3) -> (...)."""
-        if self.repeats is None:
-            return known.new_zeros(known.shape[:-1])
-        worth: Tensor = self.repeats(known)
+        worth = known.new_zeros(*known.shape[:-1], 1)
+        for layer in (self.repeats, self.own_repeats if own else None):
+            worth = worth if layer is None else worth + layer(known)
         return worth.squeeze(-1)
 
     def wanted(self, z: Tensor) -> Tensor:
@@ -208,6 +232,12 @@ class RetrievalHead(Head):
     def _biases(self) -> Tensor:
         assert self.own.bias is not None  # heads have one
         return self.own.bias
+
+
+def _worthless() -> Linear:
+    layer = Linear(TRAITS, 1, generator=torch.Generator(), bias=False)
+    nn.init.zeros_(layer.weight)
+    return layer
 
 
 def _in_chunks(logits: Callable[..., Tensor], tensors: tuple[Tensor, ...], width: int) -> Tensor:

@@ -15,7 +15,7 @@ from client.data.dataset import Dataset
 from client.serving_heads import ServingHead, fit
 from shared_model.model import MultiTaskModel
 from shared_model.parameters import take
-from shared_model.repeats import PENALTY
+from shared_model.retrieval import RetrievalHead
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +65,9 @@ def pulls(start: Start, *, own: Mapping[str, float]) -> dict[str, Pull]:
     for task, strength in own.items():
         for part, parameter in model.head(task).own.named_parameters():
             begin = model.head(task).start if part == "bias" else 0.0
-            found[f"heads.{task}.own.{part}"] = Pull(
-                torch.full_like(parameter, begin), PENALTY if part.startswith("repeats") else strength
-            )
+            found[f"heads.{task}.own.{part}"] = Pull(torch.full_like(parameter, begin), strength)
+        head = model.head(task)
+        if isinstance(head, RetrievalHead) and head.own_repeats is not None:
+            name = f"heads.{task}.own.repeats.weight"
+            found[name] = found[name]._replace(strength=head.pull_of_repeats(strength))
     return found

@@ -93,10 +93,9 @@ class Retrieval(TaskDeclaration):
     Its own part, the table of items, is always local.
 
     Attributes:
-        repeats: Learn how shoppers come back to what they bought before (`shared_model.repeats`); what is
-            learnt is always local too.
+        repeats: Learn how shoppers come back to what they bought before (`shared_model.repeats`).
         content: Features that describe an item to a tower that travels (`shared_model.retrieval`); without
-            any, nothing of the head travels.
+            any and without repeats, nothing of the head travels.
         max_full: Up to so many items the softmax runs over all of them; beyond, over drawn ones.
         negatives: Number of items that are drawn then, the same for all rows of a step.
     """

@@ -116,27 +116,32 @@ def test_the_steps_of_large_tables_remember_little(monkeypatch: pytest.MonkeyPat
 # --- repeats ------------------------------------------------------------------------------------------
 
 
-def own_part(**options: Any) -> tuple[Tensor, Tensor]:
+def own_part(*, together: float = 0.0, **options: Any) -> tuple[Tensor, Tensor]:
     model, shop = setting(repeats=True, **options)
+    model.get_parameter("heads.next_item.repeats.weight").data.fill_(together)
     head = serving_heads.fit(model, shop, "next_item", penalty=2.0)  # type: ignore[arg-type]
     return torch.cat([head.weight, head.bias.unsqueeze(1)], 1), head.repeats
 
 
-def slopes(table: Tensor, repeats: Tensor) -> tuple[Tensor, ...]:
+def slopes(table: Tensor, repeats: Tensor, *, together: float, penalty: float) -> tuple[Tensor, ...]:
     """Of the sum of losses and both penalties, by autograd in float64."""
     z = torch.cat([X, torch.ones(ROWS, 1)], 1).double()
     points = [table.double().requires_grad_(), repeats.double().requires_grad_()]
-    worth = traits(EARLIER).double() @ points[1]
+    worth = traits(EARLIER).double() @ (points[1] + together)
     scores = (z @ points[0].T).scatter_add(1, EARLIER.items, worth)
     loss = F.cross_entropy(scores, CHOSEN.long(), reduction="sum")
-    pull = points[0].square().sum() + 0.5 * PENALTY * points[1].square().sum()
+    pull = points[0].square().sum() + 0.5 * penalty * points[1].square().sum()
     return torch.autograd.grad(loss + pull, points)
 
 
-def test_at_the_solution_there_is_no_slope_in_the_table_and_none_in_the_worth_of_repeats() -> None:
-    table, repeats = own_part()
+@pytest.mark.parametrize(("together", "penalty"), [(0.0, PENALTY), (0.7, 2.0)])
+def test_at_the_solution_there_is_no_slope_in_the_table_and_none_in_the_worth_of_repeats(
+    together: float, penalty: float
+) -> None:
+    table, repeats = own_part(together=together)
     assert float(repeats.abs().min()) > 0.01
-    assert max(float(slope.abs().max()) for slope in slopes(table, repeats)) < 1e-4
+    found = slopes(table, repeats, together=together, penalty=penalty)
+    assert max(float(slope.abs().max()) for slope in found) < 1e-4
 
 
 def test_with_all_items_drawn_the_sampled_problem_with_repeats_is_the_full_one() -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 from shared_model import retrieval
 from shared_model.features import Batch, Contest
 from shared_model.model import MultiTaskModel, build
-from shared_model.repeats import Earlier, traits_of
+from shared_model.repeats import PENALTY, Earlier, traits_of
 from shared_model.retrieval import RetrievalHead
 from shared_model.schema import parse_federation
 
@@ -48,9 +48,10 @@ def head_of(model: MultiTaskModel) -> RetrievalHead:
 
 
 def worth(model: MultiTaskModel, *numbers: float) -> None:
-    repeats = head_of(model).repeats
-    assert repeats is not None
-    repeats.weight.data.copy_(torch.tensor([numbers]))
+    """Half of it is learnt together and half of it is the merchant's own."""
+    for repeats in (head_of(model).repeats, head_of(model).own_repeats):
+        assert repeats is not None
+        repeats.weight.data.copy_(torch.tensor([numbers]) / 2)
 
 
 def rows(contest: Contest | None = None) -> Batch:
@@ -97,9 +98,8 @@ def test_an_item_gains_for_having_been_bought_for_how_often_and_for_how_lately()
 
 def test_before_training_repeats_are_worth_nothing() -> None:
     fresh = build(parse_federation(agreed(repeats=True)), generator=torch.Generator())
-    repeats = head_of(fresh).repeats
-    assert repeats is not None
-    assert not repeats.weight.any()
+    names = ("heads.next_item.repeats.weight", "heads.next_item.own.repeats.weight")
+    assert not any(dict(fresh.named_parameters())[name].any() for name in names)
 
 
 def test_with_a_worth_of_zero_the_head_is_what_it_was() -> None:
@@ -113,8 +113,13 @@ def test_a_head_that_learns_nothing_of_repeats_does_not_look_at_them() -> None:
     assert not gains(made(repeats=False)).any()
 
 
-def test_the_prior_alone_does_not_look_at_them() -> None:
-    assert not made()(rows(), ["next_item"], own=False)["next_item"].any()
+def test_without_the_own_part_what_was_learnt_together_remains() -> None:
+    model = made()
+    worth(model, 2.0, 0.0, 0.0)
+    found = model(rows(), ["next_item"], own=False)["next_item"]
+    expected = torch.zeros(3, 5).double()
+    expected[0, [1, 3]] = expected[1, 2] = 1.0
+    torch.testing.assert_close(found, expected)
 
 
 @pytest.mark.parametrize("cells", [1, 1 << 20])
@@ -145,13 +150,27 @@ def test_what_is_known_of_one_item_is_zero_where_it_was_not_bought() -> None:
     assert not found[1:].any()
 
 
-def test_what_is_learnt_of_repeats_never_travels() -> None:
+def test_three_numbers_travel_and_the_residual_stays() -> None:
     with_them, without = made(), made(repeats=False)
-    assert with_them.shared_parameters() == without.shared_parameters()
+    more = {*with_them.shared_parameters()} - {*without.shared_parameters()}
+    assert more == {"heads.next_item.repeats.weight"}
     assert "heads.next_item.own.repeats.weight" in with_them.local_parameters()
 
 
-def test_under_privacy_the_same_travels_with_repeats_as_without() -> None:
+def test_rounds_move_what_travels_and_not_the_residual() -> None:
+    model = made()
+    assert model.moved_by("heads.next_item.repeats.weight") == {"next_item"}
+    assert not model.moved_by("heads.next_item.own.repeats.weight")
+
+
+def test_a_residual_is_pulled_like_the_table_once_something_was_learnt_together() -> None:
+    model = made()
+    assert head_of(model).pull_of_repeats(300.0) == 300.0
+    worth(model, 0.0, 0.0, 0.0)
+    assert head_of(model).pull_of_repeats(300.0) == PENALTY
+
+
+def test_under_privacy_nothing_of_repeats_travels() -> None:
     found = tables("wide") | {"privacy": {"epsilon": 1.0, "delta": 1e-6}}
     found["features"] = {"price": {"kind": "numeric"}}
     found["federation"]["expected_batch"] = 8
