@@ -7,6 +7,7 @@ import tomllib
 import warnings
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from client.acceptance import Accepted
 from client.contestants import Contestants
 from client.evaluation import logits_of
 from client.merchant import Merchant
-from client.personalization import METHODS, ditto
+from client.personalization import METHODS, ditto, fine_tuning
 from client.personalization.start import Start
 from client.rounds import Trained
 from client.state import load_round, load_serving, save_serving
@@ -32,6 +33,13 @@ from shared_model.precision import PRECISIONS
 from shared_model.protocol import Refusal, SharedArrays
 
 from . import shops
+
+
+@pytest.fixture(autouse=True)
+def _few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Personal models differ after ten steps already; how good they become is tested where they are made."""
+    monkeypatch.setattr(fine_tuning, "STEPS", 10)
+    monkeypatch.setitem(METHODS, "ditto", partial(ditto.personal, steps=10))
 
 
 def trained(merchant: Merchant, arrays: SharedArrays | None = None, **changes: object) -> SharedArrays:
@@ -362,7 +370,9 @@ def test_a_head_without_a_prior_has_none_to_serve(tmp_path: Path) -> None:
 
 def test_ditto_goes_on_from_the_adoption_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     starts: list[Start] = []
-    monkeypatch.setitem(METHODS, "ditto", lambda start: (starts.append(start), ditto.personal(start))[1])
+    monkeypatch.setitem(
+        METHODS, "ditto", lambda start: (starts.append(start), ditto.personal(start, steps=10))[1]
+    )
     merchant = shops.merchant(tmp_path, serve={"candidates": ["federated", "ditto"]})
     arrays = shops.start(merchant.federation)
     merchant.adopt(shops.offer(merchant.federation, arrays), arrays)
