@@ -401,6 +401,7 @@ def _show_sweep(found: Any, directory: Path) -> None:
     from .sweep import page
 
     _console.print(page.table(found))
+    _console.print(f"\n{page.answer(found)}", markup=False, soft_wrap=True)
     for failure in page.failures(found):
         _console.print(failure, markup=False, soft_wrap=True)
     _console.print(f"\nPage: {directory / 'sweep.html'}, table: {directory / 'sweep.csv'}", soft_wrap=True)

@@ -110,11 +110,10 @@ def inputs_of(paths: Iterable[Path]) -> tuple[Input, ...]:
     )
 
 
-def data_of(directories: Iterable[Path]) -> tuple[Data, ...]:
-    """Return every file below some folders."""
-    paths = sorted(
-        {path.absolute() for folder in directories for path in folder.rglob("*") if path.is_file()}
-    )
+def data_of(places: Iterable[Path]) -> tuple[Data, ...]:
+    """Return every file below some folders, and files that are named themselves."""
+    found = (path for place in places for path in (place, *place.rglob("*")))
+    paths = sorted({path.absolute() for path in found if path.is_file()})
     return tuple(Data(path=str(p), bytes=p.stat().st_size, sha256=hash_of(p)) for p in paths)
 
 

@@ -23,6 +23,7 @@ MEASURED = frozenset(
         "environment",
         "environments",
         "ledgers",
+        "measured",
         "megabytes",
         "seconds",
     }

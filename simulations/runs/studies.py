@@ -59,7 +59,7 @@ class Inputs:
 
     Attributes:
         files: That somebody wrote; the study's own is the first.
-        data: Folders of original data.
+        data: Folders and files of original data.
         seeds: It will use.
         arguments: As they are kept; paths in them are absolute.
     """
@@ -95,7 +95,7 @@ def inputs_of_experiment(asked: Asked) -> Inputs:
     folder = data_folder(loaded, asked.file)
     return Inputs(
         files=(asked.file, *contracts_of(loaded, asked.file)),
-        data=(folder,) if folder else (),
+        data=data_of(loaded, asked.file),
         seeds=loaded.experiment.seeds,
         arguments={**asked.arguments, "data": str(folder) if folder else None},
     )
@@ -105,6 +105,12 @@ def contracts_of(experiment: Experiment, file: Path) -> tuple[Path, ...]:
     """Return the contracts that an experiment reads: its own, and the one that its market is made over."""
     named = (experiment.experiment.contract, getattr(experiment.market, "contract", ""))
     return tuple(file.parent / name for name in dict.fromkeys(named) if name)
+
+
+def data_of(experiment: Experiment, file: Path) -> tuple[Path, ...]:
+    """Return the folder or the file of original data that an experiment's market reads, if any."""
+    folder = data_folder(experiment, file)
+    return (folder / getattr(experiment.market, "file", ""),) if folder else ()
 
 
 def data_folder(experiment: Experiment, file: Path) -> Path | None:
@@ -189,17 +195,17 @@ def _inputs_of_comparison(asked: Asked) -> Inputs:
     from ..compare import plan, running
 
     wanted = running.plan_of(_comparison(asked))
-    written, folders = [asked.file], []
+    written: list[Path] = [asked.file]
+    read: list[Path] = []
     for dataset in wanted.dataset:
         experiment = plan.experiment_of(dataset, asked.file.parent, asked.data)
         own = asked.file.parent / dataset.experiment
         written += [own, *contracts_of(experiment, own)]
-        folder = data_folder(experiment, own)
-        folders += [folder] if folder else []
+        read += data_of(experiment, own)
     kept = str(asked.data.absolute()) if asked.data else None
     return Inputs(
         files=tuple(written),
-        data=tuple(dict.fromkeys(folders)),
+        data=tuple(dict.fromkeys(read)),
         seeds=wanted.comparison.seeds,
         arguments={**asked.arguments, "data": kept},
     )

@@ -23,7 +23,7 @@ _ROOM = 12
 
 def table(found: Results) -> Table:
     """Return the points in the order of their scores, the best first."""
-    drawn = Table(title=f"{found.name}: {answer(found)}", title_justify="left")
+    drawn = Table(title=f"{found.name}: * best, ≈ not told from it", title_justify="left")
     for column in columns(found):
         drawn.add_column(column, justify="right")
     for position in ordered(found):

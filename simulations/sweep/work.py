@@ -86,10 +86,9 @@ def run(job: Job) -> None:
 
 
 def experiment_of(job: Job) -> Experiment:
-    """Return a job's experiment; a scenario without a contract of its own is one over the point's."""
-    tables = dict(job.experiment)
-    if tables["market"]["kind"] == "scenario":
-        tables["market"] = {"contract": str((job.folder / "federation.toml").absolute()), **tables["market"]}
+    """Return a job's experiment under the contract of its point, over which a scenario is made."""
+    contract = str((job.folder / "federation.toml").absolute())
+    tables = {**job.experiment, "experiment": {**job.experiment["experiment"], "contract": contract}}
     return declared.parse(Experiment, tables, file=job.base)
 
 

@@ -98,6 +98,13 @@ def test_copies_lie_to_one_another_as_the_originals_do(tmp_path: Path) -> None:
     assert [one.name for one in found] == ["studies/a.toml", "contracts/a.toml"]
 
 
+def test_of_a_file_of_data_its_neighbours_are_not_read(tmp_path: Path) -> None:
+    for name in ("lines.csv", "other.csv"):
+        (tmp_path / name).touch()
+    assert [Path(one.path).name for one in manifest.data_of([tmp_path / "lines.csv"])] == ["lines.csv"]
+    assert len(manifest.data_of([tmp_path])) == 2
+
+
 def test_differences_name_the_place() -> None:
     before = {"a": [1, 2.0], "b": {"c": None}, "d": 1}
     now = {"a": [1, 2.5], "b": {"c": 0}, "e": 1}
