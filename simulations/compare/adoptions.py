@@ -15,6 +15,7 @@ from client.evaluation import logits_of
 from client.merchant import Merchant
 from shared_model import schema
 from shared_model.protocol import Instruction, SharedArrays
+from shared_model.retrieval import RetrievalHead
 
 Adoption = Literal["heads", "prior", "fine_tuned", "ditto", "mixture", "chosen"]
 
@@ -64,9 +65,10 @@ def _heads(adopted: Adopted, task: str, rows: Tensor) -> Tensor:
 
 
 def _prior(adopted: Adopted, task: str, rows: Tensor) -> Tensor | None:
-    """The release alone, as a merchant gets it on its first day; without content an item choice has none."""
+    """The release alone, as a merchant gets it on its first day; of some item choices it says nothing."""
     dataset, model = adopted.contestants.dataset, adopted.contestants.models["federated"]
-    if _is_choice(adopted, task) and not model.head(task).uses_prior:
+    head = model.head(task)
+    if isinstance(head, RetrievalHead) and head.prior is None and head.repeats is None:
         return None
     return logits_of(model, dataset, task, rows, own=False)
 
