@@ -234,6 +234,20 @@ def partition(
 
 
 @app.command()
+def truth(
+    experiment: ExperimentFile,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the answers there.")] = None,
+) -> None:
+    """Say what federating is worth in a scenario, in seconds: its right answer, with nothing trained."""
+    from .scenarios.answer import answers_of, table, to_json
+
+    found = answers_of(experiment)
+    if json_file:
+        files.write(json_file, to_json(found), durable=False)
+    _console.print(table(found))
+
+
+@app.command()
 def split(
     file: Annotated[Path, typer.Argument(help="A CSV or Parquet file.", dir_okay=False)],
     out: Annotated[Path, typer.Option(help="Where to.")],

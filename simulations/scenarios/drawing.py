@@ -2,17 +2,19 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from shared_model import schema
+from shared_model.schema import Federation
+
 from .. import seeds
 from .inputs import Floats, Setting
 from .outcomes import OUTCOMES
 from .world import SEASON, Character, World
-
-NOBODY = -1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,13 +45,19 @@ def draw(world: World, number: int) -> Drawn:
     behind = tuple(i.draw(setting, drawn) for i in world.inputs)
     scores = _scores(world, character, behind, day)
     outcome = seeds.generator(world.options.seed, character.name, "labels")
-    labels = {}
-    for name, task in world.contract.tasks.items():
-        noise = world.knobs[name].noise
-        made = OUTCOMES[task.kind].draw(task, scores[:, world.places[name]], noise, outcome)
-        if name in character.tasks:
-            labels[name] = made
-    return Drawn(character=character, day=day, shopper=shopper, behind=behind, labels=labels)
+    labels = {
+        name: OUTCOMES[task.kind].draw(task, scores[:, world.places[name]], world.knobs[name].noise, outcome)
+        for name, task in world.contract.tasks.items()
+    }
+    for before, after in pairwise(chain_of(world.contract)):
+        labels[after] = labels[after] * labels[before]
+    held = {name: label for name, label in labels.items() if name in character.tasks}
+    return Drawn(character=character, day=day, shopper=shopper, behind=behind, labels=held)
+
+
+def chain_of(contract: Federation) -> tuple[str, ...]:
+    """Return the tasks each of which can only come true where the one before it did."""
+    return contract.bottom.chain if isinstance(contract.bottom, schema.Cascade) else ()
 
 
 def _setting(

@@ -33,6 +33,7 @@ from numpy.typing import NDArray
 
 from shared_model import schema
 
+from .drawing import chain_of
 from .information import information
 from .inputs import SEASONAL, Floats, Numbers, Setting
 from .world import Character, World
@@ -88,12 +89,16 @@ def truth(world: World) -> dict[str, object]:
 
 
 def truths(world: World) -> dict[str, dict[str, Truth]]:
-    """Return merchant -> task -> the right answer; none for a choice of items, which is its own."""
+    """Return merchant -> task -> the right answer.
+
+    There is none for a choice of items, which is a merchant's own, nor for a link of a chain but the first,
+    whose labels do not follow from its own score alone.
+    """
     characters = [world.character(number) for number in range(world.options.merchants)]
     found: dict[str, dict[str, Truth]] = {c.name: {} for c in characters}
     seen = _seen(world)
     for task, spec in world.contract.tasks.items():
-        if isinstance(spec, schema.Retrieval):
+        if isinstance(spec, schema.Retrieval) or task in chain_of(world.contract)[1:]:
             continue
         theirs = [c for c in characters if task in c.tasks]
         for character, answer in zip(theirs, _of_task(world, task, theirs, seen), strict=True):
