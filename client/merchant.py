@@ -31,8 +31,27 @@ from .data.examples import Split
 from .evaluation import evaluate
 from .personalization import METHODS
 from .personalization.start import Start
-from .rounds import rounds_for
+from .rounds import Trained, rounds_for
 from .state import RoundState, ServingState, load_round, load_serving, save_round, save_serving
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opened:
+    """A round that a merchant accepted: what it trains from.
+
+    Attributes:
+        instruction: What was asked.
+        start: The round's shared parameters, float32.
+        local: The parameters that stay, as the last round left them.
+        tables: Of which some rows travel in this round (`shared_model.row_blocks`), whole.
+        memory: What the last round of this training remembered (`client.rounds.Trained.memory`).
+    """
+
+    instruction: Instruction
+    start: SharedArrays
+    local: Mapping[str, Tensor]
+    tables: Mapping[str, Tensor]
+    memory: Mapping[str, Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +100,7 @@ class Merchant:
         """
         self.config, self.federation, self.dataset = config, federation, dataset
         self._seed = seed
-        self._rounds = rounds_for(config, federation, dataset, self._stream, seed=seed)
+        self.rounds = rounds_for(config, federation, dataset, self._stream, seed=seed)
         self._precision = PRECISIONS[federation.federation.precision]
         self._lock = threading.Lock()
         self._model = self._build()
@@ -107,7 +126,7 @@ class Merchant:
 
     def describe(self) -> Description:
         """Return the public facts about this merchant."""
-        tasks = frozenset(t for t in self._rounds.tasks() if self._model.head(t).uses_prior)
+        tasks = frozenset(t for t in self.rounds.tasks() if self._model.head(t).uses_prior)
         return Description(name=self.config.name, tier=self.config.tier, tasks=tasks, role=self.config.role)
 
     def train(self, instruction: Instruction, arrays: SharedArrays) -> Answer:
@@ -130,15 +149,63 @@ class Merchant:
         if not self._lock.acquire(blocking=False):
             raise Refused(Refusal.BUSY, "another round is at work")
         try:
-            self._check(instruction, arrays, "train", self._precision)
-            last = self._stored(instruction)
-            own = last.round if last is not None else 0
-            if instruction.answered <= own < instruction.round:
-                return self._trained(instruction, arrays, last)
-            self._rounds.check(instruction)
-            return self._repeated(instruction, last)
+            opened = self.open_round(instruction, arrays)
+            return opened if isinstance(opened, Answer) else self._trained(opened)
         finally:
             self._lock.release()
+
+    def open_round(self, instruction: Instruction, arrays: SharedArrays) -> Answer | Opened:
+        """Return what a round trains from, or the answer that was given to it before (as `train`)."""
+        self._check(instruction, arrays, "train", self._precision)
+        last = self._stored(instruction)
+        own = last.round if last is not None else 0
+        if not instruction.answered <= own < instruction.round:
+            self.rounds.check(instruction)
+            return self._repeated(instruction, last)
+        start = precision.rounded(arrays, PRECISIONS["float32"])
+        return Opened(
+            instruction=instruction,
+            start=start,
+            local=self._local_of(last),
+            tables=self._tables(start, self._schedule.rows(instruction.round), last),
+            memory=last.memory if last is not None else {},
+        )
+
+    def close_round(
+        self, opened: Opened, shared: SharedArrays, local: Mapping[str, Tensor], told: Trained
+    ) -> Answer:
+        """Store what a round left, and return the answer.
+
+        Args:
+            opened: What it was trained from.
+            shared: The trained shared parameters, float32.
+            local: The parameters that stay.
+            told: What else it left.
+
+        Raises:
+            Refused: A number is not finite; nothing was stored.
+        """
+        instruction = opened.instruction
+        trained = travelling(shared, self._schedule.rows(instruction.round))
+        reply = precision.encoded(trained, opened.start, self._precision, self._uniform(instruction))
+        problem = precision.problem_with(reply, self._shapes_in(instruction), self._precision)
+        if problem or (problem := _not_finite(local)):
+            raise Refused(Refusal.FAILED, f"training diverged: {problem}. Lower local.learning_rate.")
+        reply |= told.extra
+        state = RoundState(
+            fingerprint=instruction.fingerprint,
+            lineage=instruction.lineage,
+            round=instruction.round,
+            digest=instruction.digest,
+            local=local,
+            reply={name: torch.from_numpy(array) for name, array in reply.items()},
+            catalogues=self._catalogues,
+            ledger=told.ledger,
+            memory=told.memory,
+            tables=opened.tables,
+        )
+        save_round(self.config.state, state)
+        return Answer(reply, told.ledger)
 
     def check_release(self, instruction: Instruction, arrays: SharedArrays) -> None:
         """Refuse what is no release of this contract; rows have no say (errors as in `adopt`)."""
@@ -189,7 +256,7 @@ class Merchant:
             model=model,
             dataset=self.dataset,
             strength=self.config.serve.pull,
-            generator=self._stream("personal", instruction.round),
+            generator=self.stream("personal", instruction.round),
             before=kept,
         )
         return contestants(start, self.federation, wanted)
@@ -222,7 +289,7 @@ class Merchant:
         common, wanted = self.federation.tasks, self.config.tasks
         return build(
             self.federation,
-            generator=self._stream("initial", 0),
+            generator=self.stream("initial", 0),
             own_tasks={t: wanted[t] for t in self.config.own_tasks},
             alone=[t for t, task in wanted.items() if t in common and task.head != common[t].head],
             catalogues={task: len(items) for task, items in self.dataset.catalogues.items()},
@@ -260,40 +327,17 @@ class Merchant:
     def _stored(self, instruction: Instruction) -> RoundState | None:
         return load_round(self.config.state, instruction.fingerprint, instruction.lineage)
 
-    def _trained(self, instruction: Instruction, arrays: SharedArrays, last: RoundState | None) -> Answer:
-        start = precision.rounded(arrays, PRECISIONS["float32"])
-        rows = self._schedule.rows(instruction.round)
-        tables = self._tables(start, rows, last)
-        load(self._model, self._local_of(last))
-        whole = {name: torch.from_numpy(a.copy()) for name, a in start.items() if name not in rows}
-        refill(self._model, {**whole, **{name: table.clone() for name, table in tables.items()}})
+    def _trained(self, opened: Opened) -> Answer:
+        rows = self._schedule.rows(opened.instruction.round)
+        load(self._model, opened.local)
+        whole = {n: torch.from_numpy(a.copy()) for n, a in opened.start.items() if n not in rows}
+        refill(self._model, {**whole, **{name: table.clone() for name, table in opened.tables.items()}})
         del whole
         try:
-            told = self._rounds.train(self._model, instruction, last.memory if last is not None else {})
+            told = self.rounds.train(self._model, opened.instruction, opened.memory)
         finally:
-            trained = travelling(hand_over(self._model, self._model.shared_parameters()), rows)
-        reply = precision.encoded(trained, start, self._precision, self._uniform(instruction))
-        local = take(self._model, self._model.local_parameters())
-        problem = precision.problem_with(reply, self._shapes_in(instruction), self._precision) or _not_finite(
-            local
-        )
-        if problem:
-            raise Refused(Refusal.FAILED, f"training diverged: {problem}. Lower local.learning_rate.")
-        reply |= told.extra
-        state = RoundState(
-            fingerprint=instruction.fingerprint,
-            lineage=instruction.lineage,
-            round=instruction.round,
-            digest=instruction.digest,
-            local=local,
-            reply={name: torch.from_numpy(array) for name, array in reply.items()},
-            catalogues=self._catalogues,
-            ledger=told.ledger,
-            memory=told.memory,
-            tables=tables,
-        )
-        save_round(self.config.state, state)
-        return Answer(reply, told.ledger)
+            shared = hand_over(self._model, self._model.shared_parameters())
+        return self.close_round(opened, shared, take(self._model, self._model.local_parameters()), told)
 
     def _shapes_in(self, instruction: Instruction) -> dict[str, tuple[int, ...]]:
         """Return the shapes of what travels with an instruction; a release is always whole."""
@@ -313,7 +357,7 @@ class Merchant:
 
     def _uniform(self, instruction: Instruction) -> Callable[[int], NDArray[np.float32]]:
         """Return what decides by chance how an answer is rounded; the draws are the merchant's own."""
-        generator = self._stream(f"rounding/{instruction.lineage}", instruction.round)
+        generator = self.stream(f"rounding/{instruction.lineage}", instruction.round)
         return lambda size: torch.rand(size, generator=generator).numpy()
 
     def _local_of(self, last: RoundState | None) -> Mapping[str, Tensor]:

@@ -70,7 +70,7 @@ def train_plain(
     if not names:
         return memory or {}
     parameters = dict(model.named_parameters())
-    optimizer = _OPTIMIZERS[federation.local.optimizer](
+    optimizer = OPTIMIZERS[federation.local.optimizer](
         [parameters[n] for n in names],
         lr=federation.local.learning_rate,
         weight_decay=federation.local.weight_decay,
@@ -197,6 +197,33 @@ def trained_losses(
     return found, model.domain_losses(representations, tasks)
 
 
+def weighted_losses(
+    model: MultiTaskModel, batch: Batch, specs: Mapping[str, Task], tasks: list[str], weight: Tensor
+) -> Tensor:
+    """Return every row's loss, shape (..., B): row weight x sum over tasks of task weight x loss.
+
+    At a merchant with a domain its loss of being recognised is added.
+
+    No row's loss depends on another row, and nothing is divided by a number of rows or labels.
+    """
+    representations = model.represent(batch, tasks)
+    logits = model.logits(representations, batch, tasks)
+    recognised = model.domain_losses(representations, tasks)
+    total = torch.zeros_like(weight) if recognised is None else recognised
+    for loss in task_losses(model, batch, specs, logits):
+        total = total + loss
+    return weight * total
+
+
+def task_losses(
+    model: MultiTaskModel, batch: Batch, specs: Mapping[str, Task], logits: Mapping[str, Tensor]
+) -> Iterator[Tensor]:
+    """Yield task weight x loss of every row, shape (..., B), task by task."""
+    for task, found in logits.items():
+        spec = specs[task]
+        yield spec.weight * model.head(task).weighed(row_losses(spec, found, batch.labels[task])).value
+
+
 def _divided(
     dataset: Examples, losses: Mapping[str, Losses], divisors: Mapping[str, float]
 ) -> dict[str, Tensor]:
@@ -218,7 +245,7 @@ def _added(losses: Iterable[Tensor]) -> Tensor:
     return sum(losses, start=torch.zeros(()))
 
 
-_OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
+OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "sgd": torch.optim.SGD,
     "adam": torch.optim.Adam,
 }

@@ -173,6 +173,11 @@ class FeatureEncoder(nn.Module):
         """Return the width of what `described` returns."""
         return sum(self._widths[name] for name in names)
 
+    @property
+    def hides(self) -> bool:
+        """Whether `with_hidden` may hide anything."""
+        return bool(self._hidden)
+
     def with_hidden(self, batch: Batch, uniform: Callable[[Tensor], Tensor]) -> Batch:
         """Return the batch as a training step sees it: some rows without some of their vectors.
 

@@ -8,11 +8,12 @@ nobody can tell whether the state is an old copy of one that answered.
 
 import logging
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from client.config import MerchantConfig
 from client.data import crowds
 from client.data.counts import Counts, counts_file, load_counts, noised_counts, save_counts
+from client.data.examples import PrivateExamples
 from client.data.private_build import read_counts
 from client.data.private_checks import check_private_split, has_assortment, private_tasks
 from client.data.private_rows import PrivateRows, private_rows, shoppers_in_training
@@ -48,6 +49,22 @@ _EVENTS: dict[What, Callable[[Plan], tuple[PrivacyEvent, ...]]] = {
     "counts": Plan.counts_events,
     "round": Plan.round_events,
 }
+
+
+class Charged(NamedTuple):
+    """A round that the ledger holds.
+
+    Attributes:
+        plan: What it may release.
+        rows: To train on.
+        noise: Of sampling and of steps.
+        head: Of the ledger, with the charge.
+    """
+
+    plan: Plan
+    rows: PrivateExamples
+    noise: Noise
+    head: str
 
 
 class PrivateRounds:
@@ -100,12 +117,17 @@ class PrivateRounds:
             Refused: As in `check`, or the budget is spent; nothing was trained.
             UnaccountedRelease: The ledger cannot be written; the same holds.
         """
+        charged = self.charge(instruction)
+        told = train_private(model, charged.rows, self._federation, self._plan, charged.noise)
+        return Trained(charged.head, {} if told is None else {TELEMETRY: told.numpy()}, {})
+
+    def charge(self, instruction: Instruction) -> "Charged":
+        """Charge a round, and return what it may then be trained from (errors as in `train`)."""
         self._refuse_to_release()
         rows = self._rows_for(instruction)
         head = self._charge(instruction, "round")
         noise = self._noise(f"noise/{instruction.lineage}", instruction.round)
-        told = train_private(model, rows, self._federation, self._plan, noise)
-        return Trained(head, {} if told is None else {TELEMETRY: told.numpy()}, {})
+        return Charged(self._plan, rows, noise, head)
 
     def _refuse_to_release(self) -> None:
         if self._role == "receive":

@@ -210,7 +210,7 @@ def _both(coefficients: Coefficients, weight: nn.Parameter, bias: nn.Parameter) 
 def _experts(layer: nn.Module, uses: Uses) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield the entries of every expert."""
     assert isinstance(layer, Bank)
-    for expert in range(len(layer.weight)):
+    for expert in range(layer.weight.shape[-3]):
         yield _entries(
             [
                 Use(
@@ -262,7 +262,7 @@ def lookup_norms(uses: Uses, units: Units, table_rows: int) -> Tensor:
 
 def _table_norms(layer: nn.Module, uses: Uses, units: Units) -> Norms:
     assert isinstance(layer, Embedding)
-    return {layer.weight: lookup_norms(uses, units, len(layer.weight))}
+    return {layer.weight: lookup_norms(uses, units, layer.weight.shape[-2])}
 
 
 def _table_sums(layer: nn.Module, uses: Uses, coefficients: Coefficients) -> Sums:

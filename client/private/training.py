@@ -6,7 +6,7 @@ costs is in `shared_model/privacy/`; that it is charged first is in `rounds.py`.
 Notation: B rows of a step, U units drawn, T tasks, K steps.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -14,10 +14,9 @@ import torch
 from torch import Tensor
 
 from client.data.examples import PrivateExamples
-from client.training import trained_parameters
+from client.training import task_losses, trained_parameters, weighted_losses
 from shared_model import schema
 from shared_model.features import Batch
-from shared_model.heads import row_losses
 from shared_model.model import MultiTaskModel
 from shared_model.parameters import load, take
 from shared_model.privacy.plan import JOINT, Plan
@@ -194,38 +193,11 @@ def clip_groups(plan: Plan, names: Sequence[str]) -> tuple[Group, ...]:
     return tuple(found)
 
 
-def weighted_losses(
-    model: MultiTaskModel, batch: Batch, specs: Mapping[str, schema.Task], tasks: list[str], weight: Tensor
-) -> Tensor:
-    """Return every row's loss, shape (B,): row weight x sum over tasks of task weight x loss.
-
-    At a merchant with a domain its loss of being recognised is added.
-
-    No row's loss depends on another row, and nothing is divided by a number of rows or labels.
-    """
-    representations = model.represent(batch, tasks)
-    logits = model.logits(representations, batch, tasks)
-    recognised = model.domain_losses(representations, tasks)
-    total = torch.zeros_like(weight) if recognised is None else recognised
-    for loss in _task_losses(model, batch, specs, logits):
-        total = total + loss
-    return weight * total
-
-
 def losses_by_task(
     model: MultiTaskModel, batch: Batch, specs: Mapping[str, schema.Task], tasks: list[str], weight: Tensor
 ) -> Tensor:
     """Return the parts of `weighted_losses` that each task adds, shape (T, B)."""
-    return torch.stack([weight * loss for loss in _task_losses(model, batch, specs, model(batch, tasks))])
-
-
-def _task_losses(
-    model: MultiTaskModel, batch: Batch, specs: Mapping[str, schema.Task], logits: Mapping[str, Tensor]
-) -> Iterator[Tensor]:
-    """Yield task weight x loss of every row, shape (B,), task by task."""
-    for task, found in logits.items():
-        spec = specs[task]
-        yield spec.weight * model.head(task).weighed(row_losses(spec, found, batch.labels[task])).value
+    return torch.stack([weight * loss for loss in task_losses(model, batch, specs, model(batch, tasks))])
 
 
 def _pull(

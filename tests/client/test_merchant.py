@@ -89,7 +89,7 @@ def test_the_same_round_asked_again_gets_the_same_bytes_without_training_again(
 ) -> None:
     merchant = shops.merchant(tmp_path)
     reply = trained(merchant)
-    monkeypatch.setattr(merchant._rounds, "train", None)
+    monkeypatch.setattr(merchant.rounds, "train", None)
     assert same(trained(merchant), reply)
 
 
@@ -251,7 +251,7 @@ def test_a_second_round_at_the_same_time_is_told_to_wait(
         release.wait(10)
         return Trained("", {}, {})
 
-    monkeypatch.setattr(merchant._rounds, "train", slow)
+    monkeypatch.setattr(merchant.rounds, "train", slow)
     first = threading.Thread(target=trained, args=(merchant,))
     first.start()
     begun.wait(10)
@@ -540,7 +540,7 @@ def test_a_round_that_leaves_a_private_part_infinite_is_not_kept(
         load(model, {"bottom.gate.bias": torch.full((4,), torch.inf)})
         return Trained("", {}, {})
 
-    monkeypatch.setattr(merchant._rounds, "train", spoil)
+    monkeypatch.setattr(merchant.rounds, "train", spoil)
     with pytest.raises(Refused, match=r"not finite bottom.gate.bias"):
         trained(merchant)
     assert load_round(merchant.config.state, merchant.federation.fingerprint, shops.LINEAGE) is None

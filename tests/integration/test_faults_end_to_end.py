@@ -105,7 +105,7 @@ def test_a_merchant_whose_training_fails_sends_a_code_and_no_word(
         raise RuntimeError(SECRET)
 
     site = experiments.site(tmp_path)
-    monkeypatch.setattr(site.merchant(BAD, 0)._rounds, "train", fail)
+    monkeypatch.setattr(site.merchant(BAD, 0).rounds, "train", fail)
     released = train(site, tmp_path / "run")
     assert events(tmp_path / "run", "reply_refused") == [(number, BAD, "FAILED") for number in (1, 2, 3)]
     assert experiments.same(released, of_the_good_ones)
@@ -127,7 +127,7 @@ def test_a_merchant_that_hangs_is_missing_and_the_others_go_on(
     tmp_path: Path, of_the_good_ones: SharedArrays, monkeypatch: pytest.MonkeyPatch, door: threading.Event
 ) -> None:
     site = experiments.site(tmp_path, experiments.contract(federation={"deadline_seconds": 2.0}))
-    monkeypatch.setattr(site.merchant(BAD, 0)._rounds, "train", lambda *_: door.wait(60))
+    monkeypatch.setattr(site.merchant(BAD, 0).rounds, "train", lambda *_: door.wait(60))
     released = train(site, tmp_path / "run")
     assert events(tmp_path / "run", "reply_missing") == [(number, BAD, "") for number in (1, 2, 3)]
     assert experiments.same(released, of_the_good_ones)

@@ -9,7 +9,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from client.private.training import weighted_losses
+from client.training import weighted_losses
 from shared_model import schema
 from shared_model.model import MultiTaskModel, build
 from shared_model.parameters import take

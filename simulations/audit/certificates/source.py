@@ -84,7 +84,7 @@ def _found(name: str, wrong: dict[str, bool], says: str) -> Finding:
 def _trained(folder: Path, subject: Subject) -> _Round:
     """Open a shop without a seed, ask it for its first round, and draw from the source of that round."""
     shop = opened(folder, seed=None)
-    own: Any = shop._rounds
+    own: Any = shop.rounds
     own._noise = partial(subject.mechanism.source, own)
     with _witnessed() as given:
         released = asked(shop, 1, initial_shared(shop.federation, 1))

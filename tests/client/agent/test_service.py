@@ -245,7 +245,7 @@ def failing(desk: Desk, monkeypatch: pytest.MonkeyPatch, error: Exception) -> No
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(desk.merchant._rounds, "train", fail)
+    monkeypatch.setattr(desk.merchant.rounds, "train", fail)
 
 
 def test_an_error_leaves_as_a_code_and_never_as_text(
@@ -316,7 +316,7 @@ def test_a_call_that_is_cancelled_cancels_nothing_and_the_next_one_joins(
     open_desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gate = Gate()
-    monkeypatch.setattr(open_desk.merchant._rounds, "train", gate)
+    monkeypatch.setattr(open_desk.merchant.rounds, "train", gate)
     arrays = open_desk.start()
     asked = signed(open_desk.federation, arrays)
     with grpc.insecure_channel(target(open_desk.socket), options=CHANNEL_OPTIONS) as channel:
@@ -348,7 +348,7 @@ def test_a_caller_that_is_gone_holds_no_thread_of_the_agent(
     open_desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gate = Gate()
-    monkeypatch.setattr(open_desk.merchant._rounds, "train", gate)
+    monkeypatch.setattr(open_desk.merchant.rounds, "train", gate)
     arrays = open_desk.start()
     asked = signed(open_desk.federation, arrays)
     for _ in range(20):  # more than calls at once

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from client.private.training import weighted_losses
+from client.training import weighted_losses
 from shared_model.features import Batch
 from shared_model.model import MultiTaskModel, build
 from shared_model.privacy.plan import JOINT, plan_of

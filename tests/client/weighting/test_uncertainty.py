@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from client.private.noise import SeededNoise
-from client.private.training import train_private, weighted_losses
+from client.private.training import train_private
+from client.training import weighted_losses
 from client.training import train_plain
 from shared_model.heads import Losses
 from shared_model.model import MultiTaskModel, build, movers

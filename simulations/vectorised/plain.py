@@ -1,0 +1,115 @@
+"""Local training of a cohort without privacy: `client.training.train_plain`, for many merchants at a time."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from client.training import OPTIMIZERS, trained_parameters, weighted_losses
+from shared_model import schema
+from shared_model.layers import Record, recording
+from shared_model.model import MultiTaskModel
+
+from .layers import add_gradients, unscaled
+from .rows import Rows, Steps
+from .stack import Stack
+
+Move = Callable[[Sequence[Record], Sequence[Tensor | None]], None]
+"""`move(records, gradients)` takes one step (`layers.add_gradients`)."""
+
+
+def train_plain(
+    stack: Stack,
+    steps: Steps,
+    specs: Mapping[str, schema.Task],
+    tasks: Sequence[frozenset[str]],
+    federation: schema.Federation,
+) -> None:
+    """Take K optimiser steps at every merchant.
+
+    Args:
+        stack: The cohort's parameters; changed in place.
+        steps: Its rows, with compacted ids.
+        specs: Declarations of all tasks.
+        tasks: Of every merchant, those that it trains.
+        federation: Steps, batch, optimiser, FedProx term.
+
+    Source: as `client.training.train_plain`, whose results these are up to the rounding of floats
+    (`tests/simulations/vectorised/test_plain.py`).
+    """
+    model, wanted = stack.model, [task for task in specs if any(task in mine for mine in tasks)]
+    names = trained_parameters(model, wanted, federation.local)
+    move = _move(stack, names, federation.local)
+    share = 1.0 / federation.federation.expected_batch
+    trained = {model.get_parameter(name) for name in names}
+    for rows in steps:
+        records, losses = forward(model, rows, specs, wanted, trained)
+        move(records, gradients_of(losses.sum() * share, records))
+    if federation.local.weight_decay:
+        _keep_what_others_train(stack, names, tasks)
+        for name in names:
+            factor = _shrunk(federation.local, len(steps), name in model.shared_parameters())
+            stack.elsewhere(name, lambda _, start, factor=factor: start * factor)
+
+
+def forward(
+    model: MultiTaskModel,
+    rows: Rows,
+    specs: Mapping[str, schema.Task],
+    tasks: list[str],
+    trained: Collection[nn.Parameter],
+) -> tuple[list[Record], Tensor]:
+    """Return what the layers with parameters in `trained` read, and every row's loss, shape (M, B)."""
+    with torch.enable_grad(), recording() as tape:
+        losses = weighted_losses(model, rows.batch, specs, tasks, rows.weight)
+    return [r for r in tape if any(p in trained for p in r.layer.parameters(recurse=False))], losses
+
+
+def gradients_of(loss: Tensor, records: Sequence[Record]) -> Sequence[Tensor | None]:
+    """Return the gradients of what layers returned; None where the loss does not depend on it."""
+    return torch.autograd.grad(loss, [r.output for r in records], allow_unused=True)
+
+
+def _move(stack: Stack, names: Sequence[str], local: schema.LocalTraining) -> Move:
+    """Return what takes a step; plain SGD needs no gradients of parameters."""
+    parameters = {name: stack.model.get_parameter(name) for name in names}
+    if local.optimizer == "sgd" and not local.weight_decay and not local.proximal:
+        into = {parameter: parameter.data for parameter in parameters.values()}
+        rate = -local.learning_rate
+        return lambda records, gradients: add_gradients(records, gradients, into, rate, unscaled)
+    shared = [name for name in stack.model.shared_parameters() if name in parameters]
+    anchor = {parameters[n]: stack.start(n) for n in shared} if local.proximal else {}
+    optimizer = OPTIMIZERS[local.optimizer](
+        list(parameters.values()), lr=local.learning_rate, weight_decay=local.weight_decay
+    )
+
+    def move(records: Sequence[Record], gradients: Sequence[Tensor | None]) -> None:
+        for parameter in parameters.values():
+            parameter.grad = torch.zeros_like(parameter)
+        into = {p: p.grad for p in parameters.values() if p.grad is not None}
+        add_gradients(records, gradients, into, 1.0, unscaled)
+        for parameter, start in anchor.items():
+            into[parameter].add_(parameter.data - start, alpha=local.proximal)
+        optimizer.step()
+
+    return move
+
+
+def _shrunk(local: schema.LocalTraining, steps: int, shared: bool) -> float:
+    """Return what steps of SGD with weight decay make of a number 1 that no loss moves."""
+    pull, now = local.proximal if shared else 0.0, 1.0
+    for _ in range(steps):
+        now -= local.learning_rate * (local.weight_decay * now + pull * (now - 1.0))
+    return now
+
+
+def _keep_what_others_train(
+    stack: Stack, names: Sequence[str], tasks: Sequence[frozenset[str]]
+) -> None:
+    """Take back what weight decay did to parameters that a merchant does not train."""
+    for name in names:
+        movers = stack.model.moved_by(name)
+        others = torch.tensor([movers.isdisjoint(mine) for mine in tasks])
+        if others.any():
+            held = stack.model.get_parameter(name).data
+            held[others] = stack.start(name)[others]

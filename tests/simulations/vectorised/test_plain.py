@@ -1,0 +1,86 @@
+"""A cohort ends where its merchants would have ended one by one."""
+
+from collections.abc import Mapping, Sequence
+
+import pytest
+import torch
+from torch import Tensor
+
+from client.training import train_plain
+from shared_model.model import MultiTaskModel
+from shared_model.parameters import load, take
+from shared_model.schema import Federation
+from simulations.vectorised import cohort
+from simulations.vectorised.rows import plain_rows
+from simulations.vectorised.structure import Structure
+from simulations.vectorised.table import Table
+
+from .made_up import BOTTOMS, contract, shop
+
+Parameters = dict[str, Tensor]
+SIZES = (30, 4, 17, 55, 10)
+
+
+def model_of(federation: Federation) -> MultiTaskModel:
+    structure = Structure(tasks=tuple(federation.tasks.items()))
+    return structure.model(federation).double()
+
+
+def stream(merchant: int, number: int) -> torch.Generator:
+    return torch.Generator().manual_seed(1000 * number + merchant)
+
+
+def in_turn(
+    federation: Federation, shops: Sequence[Table], shared: Parameters, local: list[Parameters], number: int
+) -> list[Parameters]:
+    """One round, one merchant after another."""
+    model, found = model_of(federation), []
+    for merchant, table in enumerate(shops):
+        load(model, {**shared, **local[merchant]})
+        train_plain(model, table, federation, stream(merchant, number))
+        found.append(take(model, [name for name, _ in model.named_parameters()]))
+    return found
+
+
+def together(
+    federation: Federation, shops: Sequence[Table], shared: Parameters, local: list[Parameters], number: int
+) -> list[Parameters]:
+    """One round, all merchants at once."""
+    model = model_of(federation)
+    entrants = [entrant(model, federation, shops[m], local[m], stream(m, number)) for m in range(len(shops))]
+    stack = cohort.trained(model, federation.tasks, shared, entrants, federation)
+    names = [name for name, _ in model.named_parameters()]
+    return [{name: stack.of(m, name).clone() for name in names} for m in range(len(shops))]
+
+
+def entrant(
+    model: MultiTaskModel, federation: Federation, table: Table, local: Parameters, random: torch.Generator
+) -> cohort.Entrant:
+    tasks = [task for task in table.tasks if model.learns_in_rounds(task)]
+    drawn = plain_rows(table, tasks, federation, model.encoder, random)
+    assert drawn is not None
+    return cohort.Entrant(tasks=frozenset(tasks), drawn=drawn, local=local)
+
+
+def run(engine, federation: Federation, rounds: int, sizes: Sequence[int] = SIZES) -> Parameters:  # type: ignore[no-untyped-def]
+    """Return all parameters after some rounds of plain averaging."""
+    shops = [shop(federation, number, rows=rows) for number, rows in enumerate(sizes)]
+    model = model_of(federation)
+    shared = take(model, model.shared_parameters())
+    local = [take(model, model.local_parameters()) for _ in shops]
+    for number in range(rounds):
+        found = engine(federation, shops, shared, local, number)
+        shared = {name: torch.stack([f[name] for f in found]).mean(0) for name in shared}
+        local = [{name: f[name] for name in local[0]} for f in found]
+    return shared | {f"{m}/{name}": value for m, own in enumerate(local) for name, value in own.items()}
+
+
+def furthest(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> float:
+    assert one.keys() == other.keys()
+    return max(float((one[name] - other[name]).abs().max()) for name in one)
+
+
+@pytest.mark.parametrize("bottom", BOTTOMS)
+def test_twenty_rounds_end_where_the_loop_ends(bottom: str) -> None:
+    federation = contract(bottom)
+    assert furthest(run(in_turn, federation, 20), run(together, federation, 20)) < 1e-6

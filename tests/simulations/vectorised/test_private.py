@@ -1,0 +1,111 @@
+"""A private cohort ends where its merchants would have ended one by one: same draws, same bounds, same noise."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import torch
+
+from client.private.clipping import Group
+from client.private.noise import SeededNoise
+from client.private.training import clip_groups, train_private
+from client.training import trained_parameters
+from shared_model.parameters import load, take
+from shared_model.privacy.plan import JOINT, Plan
+from shared_model.schema import Federation
+from simulations.vectorised import cohort
+from simulations.vectorised.private import private_rows, sizes_of_noise
+from simulations.vectorised.table import Table
+from tests.client.private.rows import group, plan
+
+from .made_up import BOTTOMS, contract
+from .test_plain import Parameters, furthest, model_of, run, stream
+
+QUIET = plan(groups=(group(JOINT, clipping_norm=0.7),), sampling_rate=0.4, steps=3, learning_rate=0.5)
+NOISY = plan(
+    groups=(group(JOINT, clipping_norm=0.7, noise_multiplier=0.8),),
+    sampling_rate=0.4,
+    steps=3,
+    learning_rate=0.5,
+)
+
+
+def all_tasks(federation: Federation, table: Table) -> Table:
+    """Private rows have all tasks that the file wants, with labels or without."""
+    nothing = torch.full((len(table.encoded),), float("nan"), dtype=torch.float64)
+    labels = {t: table.encoded.labels.get(t, nothing) for t in federation.tasks if t != "tags"}
+    tags = table.encoded.labels.get("tags", nothing.unsqueeze(1).repeat(1, 2))
+    encoded = type(table.encoded)(
+        numeric=table.encoded.numeric, ids=table.encoded.ids, labels=labels | {"tags": tags}
+    )
+    return Table(encoded=encoded, tasks=federation.tasks, unit=table.unit, units=table.units)
+
+
+def groups_of(federation: Federation, agreed: Plan) -> tuple[Group, ...]:
+    model = model_of(federation)
+    tasks = [task for task in federation.tasks if model.learns_in_rounds(task)]
+    return clip_groups(agreed, trained_parameters(model, tasks, federation.local))
+
+
+def in_turn(agreed: Plan) -> Any:
+    def engine(
+        federation: Federation,
+        shops: Sequence[Table],
+        shared: Parameters,
+        local: list[Parameters],
+        number: int,
+    ) -> list[Parameters]:
+        model, found = model_of(federation), []
+        for merchant, table in enumerate(shops):
+            load(model, {**shared, **local[merchant]})
+            noise = SeededNoise(stream(merchant, number))
+            train_private(model, all_tasks(federation, table), federation, agreed, noise)
+            found.append(take(model, [name for name, _ in model.named_parameters()]))
+        return found
+
+    return engine
+
+
+def together(agreed: Plan) -> Any:
+    def engine(
+        federation: Federation,
+        shops: Sequence[Table],
+        shared: Parameters,
+        local: list[Parameters],
+        number: int,
+    ) -> list[Parameters]:
+        model = model_of(federation)
+        tasks = [task for task in federation.tasks if model.learns_in_rounds(task)]
+        shapes = {name: p.shape for name, p in model.named_parameters()}
+        sizes = sizes_of_noise(model, groups_of(federation, agreed), shapes)
+        entrants = []
+        for merchant, table in enumerate(shops):
+            noise = SeededNoise(stream(merchant, number))
+            drawn = private_rows(all_tasks(federation, table), tasks, agreed, model, noise, sizes)
+            entrants.append(
+                cohort.Entrant(
+                    tasks=frozenset(tasks), drawn=drawn.drawn, local=local[merchant], noised=drawn
+                )
+            )
+        stack = cohort.trained(model, federation.tasks, shared, entrants, federation, agreed)
+        names = [name for name, _ in model.named_parameters()]
+        return [{name: stack.of(m, name).clone() for name in names} for m in range(len(shops))]
+
+    return engine
+
+
+@pytest.mark.parametrize("bottom", BOTTOMS)
+def test_without_noise_twenty_rounds_end_where_the_loop_ends(bottom: str) -> None:
+    federation = contract(bottom)
+    assert furthest(run(in_turn(QUIET), federation, 20), run(together(QUIET), federation, 20)) < 1e-6
+
+
+def test_without_tables_the_noise_is_the_same_too() -> None:
+    federation = contract("wide")
+    agreed = plan(
+        groups=tuple(group(t, clipping_norm=0.7, noise_multiplier=0.8) for t in federation.tasks),
+        sampling_rate=0.4,
+        steps=3,
+    )
+    one, other = run(in_turn(agreed), federation, 5), run(together(agreed), federation, 5)
+    assert furthest(one, other) < 1e-6
