@@ -23,7 +23,7 @@ from shared_model.precision import PRECISIONS, Precision
 from shared_model.protocol import Answer, Instruction, Kind, Refusal, SharedArrays, digest, problem_with
 from shared_model.row_blocks import schedule_of, shapes_in, travelling
 
-from . import acceptance, serving
+from . import acceptance, serving, streams
 from .config import MerchantConfig, load_merchant
 from .contestants import Contestants, contestants
 from .data.dataset import Dataset, prepare
@@ -100,7 +100,7 @@ class Merchant:
         """
         self.config, self.federation, self.dataset = config, federation, dataset
         self._seed = seed
-        self.rounds = rounds_for(config, federation, dataset, self._stream, seed=seed)
+        self.rounds = rounds_for(config, federation, dataset, self.stream, seed=seed)
         self._precision = PRECISIONS[federation.federation.precision]
         self._lock = threading.Lock()
         self._model = self._build()
@@ -403,15 +403,9 @@ class Merchant:
         state = load_serving(self.config.state)
         return state if state is not None and state.fingerprint == self.federation.fingerprint else None
 
-    def _stream(self, purpose: str, number: int) -> torch.Generator:
+    def stream(self, purpose: str, number: int) -> torch.Generator:
         """Return a generator of its own for one purpose; from the system where no seed was given."""
-        generator = torch.Generator()
-        if self._seed is None:
-            generator.seed()
-        else:
-            name = f"{self._seed}/{self.config.name}/{purpose}/{number}"
-            generator.manual_seed(int.from_bytes(hashlib.sha256(name.encode()).digest()[:7], "big"))
-        return generator
+        return streams.stream(self._seed, self.config.name, purpose, number)
 
 
 def _not_finite(tensors: Mapping[str, Tensor]) -> str | None:

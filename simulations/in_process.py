@@ -130,7 +130,7 @@ class InProcessGrid(Grid):
     def _deliver(self, message: Message, timeout: float | None) -> Message | None:
         """Return the reply of the message's node, or None when there is none in time."""
         node = message.metadata.dst_node_id
-        if node not in self._contexts or self._names[node] in self.offline or self._is_stuck(node):
+        if not self._is_reachable(node):
             return None
         context = _own_context(self._contexts[node])
         question = Message(content=_own_records(message.content), metadata=copy.copy(message.metadata))  # type: ignore[call-overload]
@@ -146,6 +146,9 @@ class InProcessGrid(Grid):
             return _failed(question, call)
         self._contexts[node] = context
         return reply
+
+    def _is_reachable(self, node: int) -> bool:
+        return node in self._contexts and self._names[node] not in self.offline and not self._is_stuck(node)
 
     def _is_stuck(self, node: int) -> bool:
         call = self._abandoned.get(node)

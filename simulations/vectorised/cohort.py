@@ -2,20 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from shared_model import schema
-from shared_model.model import MultiTaskModel
-from shared_model.privacy.plan import Plan
 
 from . import plain
-from .rows import Drawn, Steps
+from .draws import Draw, Drawing
+from .rows import Steps
 from .stack import Stack, compacted
-
-if TYPE_CHECKING:
-    from .private import Noised
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,48 +18,33 @@ class Entrant:
     """One merchant that takes part in a cohort.
 
     Attributes:
-        tasks: Those that it trains.
-        drawn: Its rows.
+        draw: What it drew.
         local: Its parameters that stay.
-        noised: What else it drew, in a private round.
     """
 
-    tasks: frozenset[str]
-    drawn: Drawn
+    draw: Draw
     local: Mapping[str, Tensor]
-    noised: "Noised | None" = None
 
 
-def trained(
-    model: MultiTaskModel,
-    specs: Mapping[str, schema.Task],
-    shared: Mapping[str, Tensor],
-    entrants: Sequence[Entrant],
-    federation: schema.Federation,
-    plan: Plan | None = None,
-) -> Stack:
+def trained(drawing: Drawing, shared: Mapping[str, Tensor], entrants: Sequence[Entrant]) -> Stack:
     """Train a cohort for one round; return its parameters, merchants in the order of `entrants`.
 
     Args:
-        model: Of the merchants' structure; holds the cohort afterwards.
-        specs: Declarations of the structure's tasks.
-        shared: What the round starts from, for one merchant.
-        entrants: Who takes part.
-        federation: The contract.
-        plan: Of the merchants' tier; None without privacy.
+        drawing: Of all of them; its model holds the cohort afterwards.
+        shared: What the round starts from.
+        entrants: Who takes part, at least one.
     """
-    steps = Steps([e.drawn for e in entrants], widths_of(specs))
-    start = [{**shared, **e.local} for e in entrants]
+    draws = [entrant.draw for entrant in entrants]
+    steps = Steps([draw.rows for draw in draws], widths_of(drawing.specs))
+    start = [{**shared, **entrant.local} for entrant in entrants]
     steps.batch, touched = compacted(steps.batch, start)
-    stack = Stack(model, start, touched)
-    tasks = [e.tasks for e in entrants]
-    if plan is None:
-        plain.train_plain(stack, steps, specs, tasks, federation)
+    stack = Stack(drawing.model, start, touched)
+    if drawing.plan is None:
+        plain.train_plain(stack, steps, drawing, draws)
     else:
         from . import private  # Opacus, only where it trains
 
-        noised = [e.noised for e in entrants if e.noised is not None]
-        private.train_private(stack, steps, specs, tasks, federation, plan, noised)
+        private.train_private(stack, steps, drawing, draws)
     return stack
 
 

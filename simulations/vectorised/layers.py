@@ -55,7 +55,7 @@ def _linear(layer: nn.Module, x: Tensor, g: Tensor, into: Into, alpha: float, sc
 def _bank(layer: nn.Module, x: Tensor, g: Tensor, into: Into, alpha: float, scale: Scale) -> None:
     """The gradient is (M, E, B, O); rows are on its second-last axis."""
     assert isinstance(layer, Bank)
-    merchants, experts = g.shape[:2]
+    merchants = g.shape[0]
     if layer.weight in into:
         scaled, out = scale(g, layer.weight, 2), into[layer.weight]
         if layer.shared_input:  # one wide product: all experts read the same rows

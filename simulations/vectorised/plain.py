@@ -10,46 +10,40 @@ from shared_model import schema
 from shared_model.layers import Record, recording
 from shared_model.model import MultiTaskModel
 
+from .draws import Draw, Drawing
 from .layers import add_gradients, unscaled
 from .rows import Rows, Steps
-from .stack import Stack
+from .stack import Elsewhere, Stack
 
 Move = Callable[[Sequence[Record], Sequence[Tensor | None]], None]
 """`move(records, gradients)` takes one step (`layers.add_gradients`)."""
 
 
-def train_plain(
-    stack: Stack,
-    steps: Steps,
-    specs: Mapping[str, schema.Task],
-    tasks: Sequence[frozenset[str]],
-    federation: schema.Federation,
-) -> None:
+def train_plain(stack: Stack, steps: Steps, drawing: Drawing, draws: Sequence[Draw]) -> None:
     """Take K optimiser steps at every merchant.
 
     Args:
         stack: The cohort's parameters; changed in place.
         steps: Its rows, with compacted ids.
-        specs: Declarations of all tasks.
-        tasks: Of every merchant, those that it trains.
-        federation: Steps, batch, optimiser, FedProx term.
+        drawing: Of its merchants: the contract and the tasks.
+        draws: What every merchant drew.
 
     Source: as `client.training.train_plain`, whose results these are up to the rounding of floats
     (`tests/simulations/vectorised/test_plain.py`).
     """
-    model, wanted = stack.model, [task for task in specs if any(task in mine for mine in tasks)]
-    names = trained_parameters(model, wanted, federation.local)
-    move = _move(stack, names, federation.local)
-    share = 1.0 / federation.federation.expected_batch
+    model, local = stack.model, drawing.federation.local
+    tasks = [task for task in drawing.tasks if any(task in draw.tasks for draw in draws)]
+    names = trained_parameters(model, tasks, local)
+    move = _move(stack, names, local)
+    share = 1.0 / drawing.federation.federation.expected_batch
     trained = {model.get_parameter(name) for name in names}
     for rows in steps:
-        records, losses = forward(model, rows, specs, wanted, trained)
+        records, losses = forward(model, rows, drawing.specs, tasks, trained)
         move(records, gradients_of(losses.sum() * share, records))
-    if federation.local.weight_decay:
-        _keep_what_others_train(stack, names, tasks)
+    if local.weight_decay:
+        _keep_what_others_train(stack, names, [draw.tasks for draw in draws])
         for name in names:
-            factor = _shrunk(federation.local, len(steps), name in model.shared_parameters())
-            stack.elsewhere(name, lambda _, start, factor=factor: start * factor)
+            stack.elsewhere(name, _decayed(local, len(steps), name in model.shared_parameters()))
 
 
 def forward(
@@ -95,17 +89,15 @@ def _move(stack: Stack, names: Sequence[str], local: schema.LocalTraining) -> Mo
     return move
 
 
-def _shrunk(local: schema.LocalTraining, steps: int, shared: bool) -> float:
-    """Return what steps of SGD with weight decay make of a number 1 that no loss moves."""
+def _decayed(local: schema.LocalTraining, steps: int, shared: bool) -> Elsewhere:
+    """Return what steps of SGD with weight decay make of rows that no loss moves: a multiple of them."""
     pull, now = local.proximal if shared else 0.0, 1.0
     for _ in range(steps):
         now -= local.learning_rate * (local.weight_decay * now + pull * (now - 1.0))
-    return now
+    return lambda merchant, start: start * now
 
 
-def _keep_what_others_train(
-    stack: Stack, names: Sequence[str], tasks: Sequence[frozenset[str]]
-) -> None:
+def _keep_what_others_train(stack: Stack, names: Sequence[str], tasks: Sequence[frozenset[str]]) -> None:
     """Take back what weight decay did to parameters that a merchant does not train."""
     for name in names:
         movers = stack.model.moved_by(name)

@@ -1,175 +1,78 @@
 """Private local training of a cohort: `client.private.training.train_private`, for many merchants at a time.
 
 Every merchant draws its own units and its own noise, from the source that it would use alone and in the same
-order. Norms come from the rules of `client.private.rules`: those of a step's rows do not depend on weights, so
-all units of all merchants are told apart by their numbers alone. Only the sums over a merchant's units are
-made here, side by side. Tables have no lazy noise: a merchant holds the rows that it reads, which get theirs
-in every step; the others get that of all steps at the end, which is the same in law.
+order. Norms come from the rules of `client.private.rules`, which do not look at weights: so the units of all
+merchants are told apart by their numbers alone. Only the sums over a merchant's units are made here, side by
+side. Tables have no lazy noise: a merchant holds the rows that it reads, which get theirs in every step; the
+others get that of all steps at the end, which is the same in law.
 
 Notation: as in the package; P trained parameters outside large tables.
 """
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from client.data.examples import PrivateExamples
 from client.private.clipping import Group, coefficients
 from client.private.grid import to_grid
-from client.private.noise import Noise
 from client.private.records import finite_units, group_norms
 from client.private.rules import RULES, Use
-from client.private.sampling import poisson
 from client.private.training import clip_groups
 from client.private.units import Units
 from client.training import trained_parameters
 from shared_model import schema
-from shared_model.layers import Embedding, Record
+from shared_model.layers import Record
 from shared_model.model import MultiTaskModel
-from shared_model.privacy.plan import Plan
 
+from .draws import Draw, Drawing, tables_of
 from .layers import add_gradients
 from .plain import forward, gradients_of
-from .rows import Drawn, Rows, Steps, joined
+from .rows import Rows, Steps
 from .stack import Stack
 
 
-Shapes = Mapping[str, torch.Size]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Noised:
-    """What one merchant draws in one private round.
-
-    Attributes:
-        drawn: Its rows and their units.
-        noise: Normals of all steps, (K, P), in the order of the clip groups and of their parameters.
-        source: For what is drawn after the last step.
-    """
-
-    drawn: Drawn
-    noise: Tensor
-    source: Noise
-
-
-def private_rows(
-    rows: PrivateExamples,
-    tasks: list[str],
-    plan: Plan,
-    model: MultiTaskModel,
-    noise: Noise,
-    sizes: Sequence[int],
-) -> Noised:
-    """Return what a merchant draws in a private round, in the order of `train_private`.
-
-    Args:
-        rows: The private view of its rows.
-        tasks: What it trains.
-        plan: Of its tier.
-        model: Hides vectors; noise is drawn in its type.
-        noise: Of sampling and of steps.
-        sizes: Numbers of each clip group's parameters outside large tables.
-    """
-    encoder, kind = model.encoder, next(model.parameters()).dtype
-    numbers, units, counts, batches = [], [], [], []
-    normals = torch.empty(plan.steps, sum(sizes), dtype=kind)
-    for step in range(plan.steps):
-        drawn = poisson(rows.units, plan.sampling_rate, noise)
-        found = rows.rows_of_units(drawn)
-        numbers.append(found)
-        units.append(torch.searchsorted(drawn, rows.unit[found]))
-        counts.append(len(drawn))
-        if encoder.hides:
-            batches.append(encoder.with_hidden(rows.batch(found, tasks), noise.uniform_))
-        for part in torch.split(normals[step], list(sizes)):
-            noise.normal_(part)
-    every = torch.cat(numbers)
-    batch = joined(batches) if batches else rows.batch(every, tasks)
-    return Noised(
-        drawn=Drawn(
-            batch=batch,
-            counts=tuple(len(n) for n in numbers),
-            unit=torch.cat(units),
-            units=tuple(counts),
-            weight=rows.weight[every].to(batch.numeric.dtype),
-        ),
-        noise=normals,
-        source=noise,
-    )
-
-
-def sizes_of_noise(model: MultiTaskModel, groups: Sequence[Group], shapes: Shapes) -> list[int]:
-    """Return how many numbers are drawn for each clip group in a step: those of parameters but tables.
-
-    Args:
-        model: Knows which parameters are tables.
-        groups: Clip groups.
-        shapes: Of parameters, for one merchant.
-    """
-    tables = tables_of(model)
-    found = [[n for n in group.parameters if n not in tables] for group in groups]
-    return [sum(shapes[n].numel() for n in names) for names in found if names]
-
-
-def tables_of(model: MultiTaskModel) -> frozenset[str]:
-    """Return the names of the parameters that are tables."""
-    return frozenset(f"{n}.weight" for n, layer in model.named_modules() if isinstance(layer, Embedding))
-
-
-def train_private(
-    stack: Stack,
-    steps: Steps,
-    specs: Mapping[str, schema.Task],
-    tasks: Sequence[frozenset[str]],
-    federation: schema.Federation,
-    plan: Plan,
-    noised: Sequence[Noised],
-) -> None:
+def train_private(stack: Stack, steps: Steps, drawing: Drawing, draws: Sequence[Draw]) -> None:
     """Take K noisy steps at every merchant, and round what they changed to the public grid.
 
     Args:
         stack: The cohort's parameters; changed in place.
         steps: Its rows, with compacted ids.
-        specs: Declarations of all tasks.
-        tasks: Of every merchant, those that it trains: all the same.
-        federation: The contract.
-        plan: Of the merchants' tier.
-        noised: What every merchant drew.
+        drawing: Of its merchants: the contract, the tasks that all of them train, and the plan.
+        draws: What every merchant drew.
 
     Source: as `client.private.training.train_private`, whose results these are up to the rounding of floats
     where there are no tables, and in law with them (`tests/simulations/vectorised/test_private.py`).
     """
-    model, wanted = stack.model, [task for task in specs if any(task in mine for mine in tasks)]
-    names = trained_parameters(model, wanted, federation.local)
+    model, local, plan = stack.model, drawing.federation.local, drawing.plan
+    assert plan is not None
+    names = trained_parameters(model, drawing.tasks, local)
     groups = clip_groups(plan, names)
     group_of = {model.get_parameter(n): group for group in groups for n in group.parameters}
     rate = plan.learning_rate / plan.divisor
-    noise = _NoiseOf(stack, groups, rate, noised)
+    noise = _NoiseOf(stack, groups, rate, draws)
     for number, rows in enumerate(steps):
-        pull = _pull(stack, names, federation.local)
+        pull = _pull(stack, names, local)
         if rows.weight.shape[1]:
-            _descend(model, rows, specs, wanted, group_of, rate)
+            _descend(model, rows, drawing, group_of, rate)
         noise.add(number)
         for name, gradient in pull.items():
             model.get_parameter(name).data.sub_(gradient, alpha=plan.learning_rate)
     for group in groups:
         for name in group.parameters:
-            _round(stack, name, group.noise_std * rate, plan.steps, noised)
+            _round(stack, name, group.noise_std * rate, plan.steps, draws)
 
 
 def _descend(
     model: MultiTaskModel,
     rows: Rows,
-    specs: Mapping[str, schema.Task],
-    tasks: list[str],
+    drawing: Drawing,
     group_of: Mapping[nn.Parameter, Group],
     rate: float,
 ) -> None:
     """Move every merchant's parameters against its sum of clipped gradients, times `rate`."""
-    records, losses = forward(model, rows, specs, tasks, group_of)
+    records, losses = forward(model, rows, drawing.specs, drawing.tasks, group_of)
     gradients = gradients_of(losses.sum(), records)
     units = _numbered(rows)
     uses: dict[nn.Module, list[Use]] = {}
@@ -247,17 +150,16 @@ def _along(of_row: Tensor, like: Tensor, axis: int) -> Tensor:
 class _NoiseOf:
     """Adds the noise of a step to the parameters of a cohort."""
 
-    def __init__(
-        self, stack: Stack, groups: Sequence[Group], rate: float, noised: Sequence[Noised]
-    ) -> None:
-        self._sources = [n.source for n in noised]
+    def __init__(self, stack: Stack, groups: Sequence[Group], rate: float, draws: Sequence[Draw]) -> None:
+        self._sources = [d.source for d in draws if d.source is not None]
         tables = tables_of(stack.model)
         found = [(name, group.noise_std * rate) for group in groups for name in group.parameters]
         held = {name: stack.model.get_parameter(name).data for name, _ in found}
         self._dense = [(held[name], std) for name, std in found if name not in tables]
         self._tables = [(held[name], std) for name, std in found if name in tables and std]
         self._sizes = [value[0].numel() for value, _ in self._dense]
-        self._drawn = torch.stack([n.noise for n in noised], 1) if self._dense else torch.empty(0)
+        drawn = [d.noise for d in draws if d.noise is not None]
+        self._drawn = torch.stack(drawn, 1) if self._dense else torch.empty(0)
 
     def add(self, step: int) -> None:
         """Add to every number the noise of its group."""
@@ -278,14 +180,16 @@ def _pull(stack: Stack, names: Sequence[str], local: schema.LocalTraining) -> di
     return {n: local.weight_decay * now[n] + local.proximal * (now[n] - stack.start(n)) for n in names}
 
 
-def _round(stack: Stack, name: str, std: float, steps: int, noised: Sequence[Noised]) -> None:
+def _round(stack: Stack, name: str, std: float, steps: int, draws: Sequence[Draw]) -> None:
     """Round the change of a parameter to the public grid; of a table, also what nobody read."""
     held, start = stack.model.get_parameter(name).data, stack.start(name)
     held.copy_(start + to_grid(held - start, std))
     if name in stack.touched and std:
 
         def elsewhere(merchant: int, before: Tensor) -> Tensor:
-            drawn = noised[merchant].source.normal_(torch.empty_like(before))
+            source = draws[merchant].source
+            assert source is not None
+            drawn = source.normal_(torch.empty_like(before))
             return before + to_grid(drawn.mul_(std * math.sqrt(steps)), std)
 
         stack.elsewhere(name, elsewhere)

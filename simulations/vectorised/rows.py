@@ -3,17 +3,13 @@
 Notation as in the package; N rows of one merchant in all steps.
 """
 
-import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from client.data.examples import Examples
-from client.training import batches
-from shared_model.features import Batch, FeatureEncoder
-from shared_model.schema import Federation
+from shared_model.features import Batch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,35 +49,6 @@ class Rows:
     units: tuple[int, ...]
 
 
-def plain_rows(
-    examples: Examples,
-    tasks: list[str],
-    federation: Federation,
-    encoder: FeatureEncoder,
-    generator: torch.Generator,
-) -> Drawn | None:
-    """Return what a merchant reads in a round without privacy; None where it has no rows.
-
-    Rows and hidden vectors are drawn in the order of `client.training.train_plain`, so they are the same.
-    """
-    terms = federation.federation
-    kinds = sorted({examples.rows_of[t] for t in tasks})
-    size = None if terms.full_batch else terms.expected_batch
-    uniform: Callable[[Tensor], Tensor] = lambda out: out.uniform_(generator=generator)  # noqa: E731
-    drawn = itertools.islice(batches(examples, kinds, size, generator), terms.local_steps)
-    if encoder.hides:
-        parts = []
-        for rows in drawn:
-            parts.append(encoder.with_hidden(examples.batch(torch.cat(rows), tasks), uniform))
-        if not parts:
-            return None
-        return Drawn(batch=joined(parts), counts=tuple(len(part) for part in parts))
-    steps = [torch.cat(rows) for rows in drawn]
-    if not steps:
-        return None
-    return Drawn(batch=examples.batch(torch.cat(steps), tasks), counts=tuple(len(rows) for rows in steps))
-
-
 def joined(batches: Sequence[Batch]) -> Batch:
     """Return the rows of several batches with the same columns, one after the other."""
     first = batches[0]
@@ -118,7 +85,9 @@ class Steps:
         self.batch = Batch(
             numeric=self._placed([d.batch.numeric for d in drawn], 0.0),
             ids={name: self._placed(_widened([d.batch.ids[name] for d in drawn]), 0) for name in first.ids},
-            vectors={name: self._placed([d.batch.vectors[name] for d in drawn], 0.0) for name in first.vectors},
+            vectors={
+                name: self._placed([d.batch.vectors[name] for d in drawn], 0.0) for name in first.vectors
+            },
             labels={task: self._labels(task, width) for task, width in labels.items()},
         )
         kind = first.numeric.dtype

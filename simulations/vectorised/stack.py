@@ -15,6 +15,7 @@ from torch import Tensor
 
 from shared_model.features import Batch
 from shared_model.model import MultiTaskModel
+from shared_model.protocol import SharedArrays
 
 _TABLES = "encoder.tables."
 
@@ -119,6 +120,11 @@ class Stack:
         count = self.touched[name].counts[merchant]
         whole = self._elsewhere.get(name, _as_before)(merchant, self._start[merchant][name])
         return whole.index_copy_(0, self.touched[name].rows[merchant, :count], held[:count])
+
+    def arrays(self, merchant: int) -> SharedArrays:
+        """Return copies of one merchant's parameters that travel, float32."""
+        names = self.model.shared_parameters()
+        return {n: self.of(merchant, n).to(torch.float32, copy=True).numpy() for n in names}
 
 
 def _as_before(merchant: int, start: Tensor) -> Tensor:

@@ -6,15 +6,27 @@ Notation: N rows, U units, B rows of a batch.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from client.data.examples import Split
+from client.data.examples import Examples, PrivateExamples, Split
 from shared_model.features import Batch
 from shared_model.schema import Task
 
 _KIND = "table"
+
+
+class TrainingRows(Examples, PrivateExamples, Protocol):
+    """Rows that can be trained on with privacy and without."""
+
+    @property
+    def tasks(self) -> Mapping[str, Task]:
+        """Tasks that have labels here."""
+
+    def batch(self, rows: Tensor, tasks: Iterable[str] | None = None) -> Batch:
+        """Return the encoded rows with the labels of `tasks` (of all, by default)."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,8 +8,7 @@ import torch
 
 from client.private.noise import SeededNoise
 from client.private.training import train_private
-from client.training import weighted_losses
-from client.training import train_plain
+from client.training import train_plain, weighted_losses
 from shared_model.heads import Losses
 from shared_model.model import MultiTaskModel, build, movers
 from shared_model.parameters import take

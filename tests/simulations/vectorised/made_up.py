@@ -65,7 +65,7 @@ def shop(federation: Federation, number: int, *, rows: int, dtype: torch.dtype =
         },
         labels={name: _labels(name, rows, random).to(dtype) for name in wanted},
     )
-    encoded.numeric[:: 5, 0] = NAN
+    encoded.numeric[::5, 0] = NAN
     unit = torch.sort(torch.randint(0, max(1, rows // 2), (rows,), generator=random)).values
     unit = torch.unique(unit, return_inverse=True)[1]
     units = int(unit.max()) + 1 if rows else 0

@@ -10,8 +10,9 @@ from client.training import train_plain
 from shared_model.model import MultiTaskModel
 from shared_model.parameters import load, take
 from shared_model.schema import Federation
-from simulations.vectorised import cohort
-from simulations.vectorised.rows import plain_rows
+from simulations.vectorised.cohort import Entrant, trained
+from simulations.vectorised.draws import Drawing
+from simulations.vectorised.stack import Stack
 from simulations.vectorised.structure import Structure
 from simulations.vectorised.table import Table
 
@@ -46,20 +47,23 @@ def together(
     federation: Federation, shops: Sequence[Table], shared: Parameters, local: list[Parameters], number: int
 ) -> list[Parameters]:
     """One round, all merchants at once."""
-    model = model_of(federation)
-    entrants = [entrant(model, federation, shops[m], local[m], stream(m, number)) for m in range(len(shops))]
-    stack = cohort.trained(model, federation.tasks, shared, entrants, federation)
-    names = [name for name, _ in model.named_parameters()]
-    return [{name: stack.of(m, name).clone() for name in names} for m in range(len(shops))]
+    drawing = drawing_of(federation)
+    entrants = []
+    for merchant, table in enumerate(shops):
+        draw = drawing.plain(table, stream(merchant, number))
+        assert draw is not None
+        entrants.append(Entrant(draw=draw, local=local[merchant]))
+    return everything(trained(drawing, shared, entrants), len(shops))
 
 
-def entrant(
-    model: MultiTaskModel, federation: Federation, table: Table, local: Parameters, random: torch.Generator
-) -> cohort.Entrant:
-    tasks = [task for task in table.tasks if model.learns_in_rounds(task)]
-    drawn = plain_rows(table, tasks, federation, model.encoder, random)
-    assert drawn is not None
-    return cohort.Entrant(tasks=frozenset(tasks), drawn=drawn, local=local)
+def drawing_of(federation: Federation) -> Drawing:
+    structure = Structure(tasks=tuple(federation.tasks.items()))
+    return Drawing(federation, structure, tier="any", model=model_of(federation))
+
+
+def everything(stack: Stack, merchants: int) -> list[Parameters]:
+    names = [name for name, _ in stack.model.named_parameters()]
+    return [{name: stack.of(m, name).clone() for name in names} for m in range(merchants)]
 
 
 def run(engine, federation: Federation, rounds: int, sizes: Sequence[int] = SIZES) -> Parameters:  # type: ignore[no-untyped-def]

@@ -6,20 +6,18 @@ from typing import Any
 import pytest
 import torch
 
-from client.private.clipping import Group
 from client.private.noise import SeededNoise
-from client.private.training import clip_groups, train_private
-from client.training import trained_parameters
+from client.private.training import train_private
 from shared_model.parameters import load, take
 from shared_model.privacy.plan import JOINT, Plan
 from shared_model.schema import Federation
-from simulations.vectorised import cohort
-from simulations.vectorised.private import private_rows, sizes_of_noise
+from simulations.vectorised.cohort import Entrant, trained
+from simulations.vectorised.draws import sizes_of_noise
 from simulations.vectorised.table import Table
 from tests.client.private.rows import group, plan
 
 from .made_up import BOTTOMS, contract
-from .test_plain import Parameters, furthest, model_of, run, stream
+from .test_plain import Parameters, drawing_of, everything, furthest, model_of, run, stream
 
 QUIET = plan(groups=(group(JOINT, clipping_norm=0.7),), sampling_rate=0.4, steps=3, learning_rate=0.5)
 NOISY = plan(
@@ -39,12 +37,6 @@ def all_tasks(federation: Federation, table: Table) -> Table:
         numeric=table.encoded.numeric, ids=table.encoded.ids, labels=labels | {"tags": tags}
     )
     return Table(encoded=encoded, tasks=federation.tasks, unit=table.unit, units=table.units)
-
-
-def groups_of(federation: Federation, agreed: Plan) -> tuple[Group, ...]:
-    model = model_of(federation)
-    tasks = [task for task in federation.tasks if model.learns_in_rounds(task)]
-    return clip_groups(agreed, trained_parameters(model, tasks, federation.local))
 
 
 def in_turn(agreed: Plan) -> Any:
@@ -74,22 +66,15 @@ def together(agreed: Plan) -> Any:
         local: list[Parameters],
         number: int,
     ) -> list[Parameters]:
-        model = model_of(federation)
-        tasks = [task for task in federation.tasks if model.learns_in_rounds(task)]
-        shapes = {name: p.shape for name, p in model.named_parameters()}
-        sizes = sizes_of_noise(model, groups_of(federation, agreed), shapes)
+        drawing = drawing_of(federation)
+        drawing.plan = agreed
+        drawing._sizes = sizes_of_noise(drawing.model, agreed, drawing.tasks, federation)
         entrants = []
         for merchant, table in enumerate(shops):
             noise = SeededNoise(stream(merchant, number))
-            drawn = private_rows(all_tasks(federation, table), tasks, agreed, model, noise, sizes)
-            entrants.append(
-                cohort.Entrant(
-                    tasks=frozenset(tasks), drawn=drawn.drawn, local=local[merchant], noised=drawn
-                )
-            )
-        stack = cohort.trained(model, federation.tasks, shared, entrants, federation, agreed)
-        names = [name for name, _ in model.named_parameters()]
-        return [{name: stack.of(m, name).clone() for name in names} for m in range(len(shops))]
+            draw = drawing.private(all_tasks(federation, table), noise)
+            entrants.append(Entrant(draw=draw, local=local[merchant]))
+        return everything(trained(drawing, shared, entrants), len(shops))
 
     return engine
 

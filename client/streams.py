@@ -1,0 +1,19 @@
+"""Named streams of random numbers, one for each purpose of a merchant."""
+
+import hashlib
+
+import torch
+
+
+def stream(seed: int | None, merchant: str, purpose: str, number: int) -> torch.Generator:
+    """Return the generator of one purpose of one merchant under a seed; without a seed a fresh one.
+
+    It depends on nothing else, so what one merchant draws changes nothing for the others.
+    """
+    generator = torch.Generator()
+    if seed is None:
+        generator.seed()
+    else:
+        name = f"{seed}/{merchant}/{purpose}/{number}"
+        generator.manual_seed(int.from_bytes(hashlib.sha256(name.encode()).digest()[:7], "big"))
+    return generator

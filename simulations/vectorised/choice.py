@@ -1,0 +1,137 @@
+"""Whether merchants train together or one after another: a formula, never a measurement.
+
+The two ways round floats differently. So the choice must not depend on how busy a machine is, or a run could
+not be repeated; it follows from the contract, the sizes of the model and the number of merchants.
+
+Notation: as in the package; P numbers in the parameters that every row passes through.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import nn
+
+from shared_model import schema
+from shared_model.layers import Bank, Embedding, Linear
+from shared_model.model import MultiTaskModel
+
+from .structure import Structure
+
+Engine = Literal["auto", "loop", "vectorised"]
+
+_FEWEST = 3
+"""Merchants below which nothing is gained."""
+
+_GAIN = 1.15
+"""Predicted speed-up below which merchants train one after another: the formula is good to about that."""
+
+_LOOP_STEP, _COHORT_STEP, _MERCHANT_STEP = 0.46e-3, 0.5e-3, 0.05e-3
+"""Seconds of a step of one merchant alone, of a cohort, and of each merchant in it, beside arithmetic, for a
+model of four layers."""
+
+_LOOP_RATE, _COHORT_RATE = 60e9, 45e9
+"""Multiplications and additions in a second."""
+
+_CACHE = 8 << 20
+"""Bytes that a cohort's parameters and activations may take; beyond, it is cut into smaller ones."""
+
+_SIZES = (64, 32, 16)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """How a group of merchants trains.
+
+    Attributes:
+        together: As cohorts, rather than one after another.
+        size: Merchants of a cohort.
+        reason: In words, for the report.
+    """
+
+    together: bool
+    size: int
+    reason: str
+
+
+def choose(
+    engine: Engine, federation: schema.Federation, structure: Structure, model: MultiTaskModel, merchants: int
+) -> Choice:
+    """Return how merchants of one structure train.
+
+    Args:
+        engine: What was asked for. What cannot be done in cohorts is never done in them.
+        federation: The contract.
+        structure: Of the merchants.
+        model: Of the structure.
+        merchants: How many are asked in a round.
+    """
+    if engine == "loop":
+        return Choice(together=False, size=1, reason="engine = loop")
+    if (why := obstacle(federation, structure, model)) is not None:
+        return Choice(together=False, size=1, reason=why)
+    size = cohort_size(federation, model)
+    if engine == "vectorised":
+        return Choice(together=True, size=size, reason="engine = vectorised")
+    gain = predicted_gain(federation, model, min(merchants, size))
+    words = f"{merchants} merchants, predicted speed-up {gain:.1f}"
+    return Choice(together=merchants >= _FEWEST and gain >= _GAIN, size=size, reason=words)
+
+
+def obstacle(federation: schema.Federation, structure: Structure, model: MultiTaskModel) -> str | None:
+    """Return why merchants cannot be trained in cohorts, or None."""
+    return next((reason for is_so, reason in _obstacles(federation, structure, model) if is_so), None)
+
+
+def _obstacles(
+    federation: schema.Federation, structure: Structure, model: MultiTaskModel
+) -> list[tuple[bool, str]]:
+    local, privacy = federation.local, federation.privacy
+    items = [t for t, s in structure.tasks if isinstance(s, schema.Retrieval) and model.learns_in_rounds(t)]
+    decays, has_tables = bool(local.weight_decay), bool(model.encoder.tables)
+    return [
+        (bool(items), f"catalogues of merchants differ ({', '.join(items)})"),
+        (local.conflict != "none", f"local.conflict = {local.conflict}"),
+        (local.meta is not None, "local.meta"),
+        (local.weighting in ("dwa", "gradnorm"), f"local.weighting = {local.weighting}"),
+        (
+            decays and has_tables and local.optimizer == "adam",
+            "weight decay with adam moves all rows of tables",
+        ),
+        (privacy is not None and privacy.engine != "bookkeeping", "privacy.engine"),
+        (privacy is not None and privacy.telemetry is not None, "privacy.telemetry"),
+        (
+            privacy is not None and any(t.labels == "noised" for t in privacy.tasks.values()),
+            "tasks whose rows were told train apart",
+        ),
+        (
+            privacy is not None and has_tables and (decays or bool(local.proximal)),
+            "under privacy weight decay and the proximal term move all rows of tables",
+        ),
+    ]
+
+
+def cohort_size(federation: schema.Federation, model: MultiTaskModel) -> int:
+    """Return the largest cohort whose parameters and activations stay in the cache, 16 at least."""
+    numbers, width = _numbers(model), _width(model)
+    each = 4 * (numbers + federation.federation.expected_batch * width)
+    return next((size for size in _SIZES if size * each <= _CACHE), _SIZES[-1])
+
+
+def predicted_gain(federation: schema.Federation, model: MultiTaskModel, merchants: int) -> float:
+    """Return how many times as fast a cohort is as its merchants one after another."""
+    flops = 6 * _numbers(model) * federation.federation.expected_batch
+    depth = sum(isinstance(m, Linear | Bank | Embedding) for m in model.modules()) / 4
+    loop = merchants * (_LOOP_STEP * depth + flops / _LOOP_RATE)
+    together = _COHORT_STEP * depth + merchants * (_MERCHANT_STEP * depth + flops / _COHORT_RATE)
+    return loop / together
+
+
+def _numbers(model: nn.Module) -> int:
+    layers = [m for m in model.modules() if isinstance(m, Linear | Bank)]
+    return sum(p.numel() for layer in layers for p in layer.parameters(recurse=False))
+
+
+def _width(model: nn.Module) -> int:
+    """Return how many numbers layers make of one row."""
+    layers = [m for m in model.modules() if isinstance(m, Linear | Bank)]
+    return sum(m.weight.shape[:-1].numel() for m in layers)

@@ -1,0 +1,172 @@
+"""What a merchant draws for a round: rows, which vectors are hidden, and noise.
+
+All of it comes from the merchant's own stream, in the order in which it is drawn where the merchant trains
+alone (`client.training.train_plain`, `client.private.training.train_private`): so it is the same.
+
+Notation: as in the package; N rows of one merchant in all steps, P trained parameters that are no tables.
+"""
+
+import itertools
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from client.data.examples import Examples, PrivateExamples
+from client.training import batches, trained_parameters
+from shared_model import schema
+from shared_model.features import Batch
+from shared_model.layers import Embedding
+from shared_model.model import MultiTaskModel
+from shared_model.privacy.plan import Plan, plan_of
+
+from .rows import Drawn, joined
+from .structure import Structure
+
+if TYPE_CHECKING:
+    from client.private.noise import Noise
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draw:
+    """What one merchant draws for one round.
+
+    Attributes:
+        tasks: Those that it trains.
+        rows: That it reads.
+        noise: Normals of all steps, (K, P), in the order of the clip groups and of their parameters; None
+            without privacy.
+        source: Of the noise of tables, which is drawn as they are read; None without privacy.
+    """
+
+    tasks: frozenset[str]
+    rows: Drawn
+    noise: Tensor | None = None
+    source: "Noise | None" = None
+
+
+class Drawing:
+    """How merchants of one structure draw.
+
+    Attributes:
+        federation: The contract.
+        specs: Declarations of the structure's tasks.
+        model: Of the structure; whoever trains a cohort puts its parameters there.
+        tasks: Those of the structure that move what travels; under a privacy policy those that all train.
+        plan: Of the merchants' tier; None without privacy.
+    """
+
+    def __init__(
+        self,
+        federation: schema.Federation,
+        structure: Structure,
+        *,
+        tier: str = "",
+        tasks: Collection[str] | None = None,
+        model: MultiTaskModel | None = None,
+    ) -> None:
+        """Make the model of a structure.
+
+        Args:
+            federation: The contract.
+            structure: Of the merchants.
+            tier: Of all of them, under a privacy policy.
+            tasks: That all of them train, under a privacy policy; by default all of the structure.
+            model: Instead of a fresh one.
+        """
+        self.federation, self.specs = federation, structure.specs
+        self.model = structure.model(federation) if model is None else model
+        self.tasks = [t for t in self.specs if self.model.learns_in_rounds(t) and t in (tasks or self.specs)]
+        self.plan = None if federation.privacy is None else plan_of(federation, tier)
+        self._sizes = (
+            [] if self.plan is None else sizes_of_noise(self.model, self.plan, self.tasks, federation)
+        )
+
+    @cached_property
+    def trained_local(self) -> tuple[str, ...]:
+        """Names of the parameters that a round changes and that stay at the merchant."""
+        stay = frozenset(self.model.local_parameters())
+        found = trained_parameters(self.model, self.tasks, self.federation.local)
+        return tuple(name for name in found if name in stay)
+
+    def plain(self, examples: Examples, generator: torch.Generator) -> Draw | None:
+        """Return what a merchant draws without privacy; None where it has nothing to train on."""
+        tasks = [t for t in self.tasks if t in examples.tasks]
+        terms, kinds = self.federation.federation, sorted({examples.rows_of[t] for t in tasks})
+        size = None if terms.full_batch else terms.expected_batch
+        drawn = itertools.islice(batches(examples, kinds, size, generator), terms.local_steps)
+        steps = (torch.cat(rows) for rows in drawn)
+        found = self._read(examples, steps, tasks, lambda out: out.uniform_(generator=generator))
+        if found is None:
+            return None
+        batch, counts = found
+        return Draw(tasks=frozenset(tasks), rows=Drawn(batch=batch, counts=counts))
+
+    def private(self, rows: PrivateExamples, noise: "Noise") -> Draw:
+        """Return what a merchant draws in a private round; it takes part without rows, too."""
+        from client.private.sampling import poisson  # Opacus, only where it trains
+
+        assert self.plan is not None
+        plan, numbers, units, counts = self.plan, list[Tensor](), list[Tensor](), list[int]()
+        normals = next(self.model.parameters()).new_empty(plan.steps, sum(self._sizes))
+
+        def steps() -> Iterator[Tensor]:
+            for step in range(plan.steps):
+                drawn = poisson(rows.units, plan.sampling_rate, noise)
+                found = rows.rows_of_units(drawn)
+                numbers.append(found)
+                units.append(torch.searchsorted(drawn, rows.unit[found]))
+                counts.append(len(drawn))
+                yield found
+                for part in torch.split(normals[step], self._sizes):
+                    noise.normal_(part)
+
+        read = self._read(rows, steps(), self.tasks, noise.uniform_)
+        assert read is not None  # a plan has at least one step
+        batch, of_step = read
+        weight = rows.weight[torch.cat(numbers)].to(batch.numeric.dtype)
+        drawn = Drawn(batch=batch, counts=of_step, unit=torch.cat(units), units=tuple(counts), weight=weight)
+        return Draw(tasks=frozenset(self.tasks), rows=drawn, noise=normals, source=noise)
+
+    def _read(
+        self,
+        rows: Examples | PrivateExamples,
+        steps: Iterable[Tensor],
+        tasks: list[str],
+        uniform: Callable[[Tensor], Tensor],
+    ) -> tuple[Batch, tuple[int, ...]] | None:
+        """Return the rows of all steps, and how many each has; None where there is no step."""
+        encoder = self.model.encoder
+        if encoder.hides:  # what is hidden is drawn between the rows of two steps
+            parts = [encoder.with_hidden(rows.batch(step, tasks), uniform) for step in steps]
+            return (joined(parts), tuple(len(part) for part in parts)) if parts else None
+        numbers = list(steps)
+        if not numbers:
+            return None
+        return rows.batch(torch.cat(numbers), tasks), tuple(len(step) for step in numbers)
+
+
+def sizes_of_noise(
+    model: MultiTaskModel, plan: Plan, tasks: list[str], federation: schema.Federation
+) -> list[int]:
+    """Return how many numbers are drawn for each clip group in a step: those of parameters but tables.
+
+    Args:
+        model: For one merchant.
+        plan: Of its tier.
+        tasks: That it trains.
+        federation: The contract.
+    """
+    from client.private.training import clip_groups  # Opacus, only where it trains
+
+    tables, names = tables_of(model), trained_parameters(model, tasks, federation.local)
+    found = [[n for n in group.parameters if n not in tables] for group in clip_groups(plan, names)]
+    return [sum(model.get_parameter(n).numel() for n in dense) for dense in found if dense]
+
+
+def tables_of(model: MultiTaskModel) -> frozenset[str]:
+    """Return the names of the parameters that are tables."""
+    return frozenset(f"{n}.weight" for n, layer in model.named_modules() if isinstance(layer, Embedding))

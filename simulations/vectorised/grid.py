@@ -1,0 +1,228 @@
+"""A Flower grid whose merchants train together where that is faster.
+
+Strategy, coordinator, checkpoints and the record of what was sent are those of every other grid: questions
+arrive as messages, one per merchant, and every merchant answers with one of its own.
+"""
+
+import logging
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from flwr.app import ArrayRecord, Error, Message, MessageType
+from flwr.clientapp import ClientApp
+from torch import Tensor
+
+from client.agent.codes import code_of
+from client.merchant import Opened
+from shared_model import npy, schema
+from shared_model.protocol import ARRAYS, INSTRUCTION, Answer, Instruction, Report, SharedArrays
+
+from ..in_process import InProcessGrid, NodeConfig
+from ..replies import reply_to
+from .choice import Choice, Engine, choose
+from .cohort import Entrant, trained
+from .draws import Draw, Drawing
+from .shops import Key, Shop
+
+_log = logging.getLogger(__name__)
+
+
+class _Question(NamedTuple):
+    """A message to a merchant that trains."""
+
+    message: Message
+    shop: Shop
+
+
+class _Begun(NamedTuple):
+    """A round that a merchant has begun."""
+
+    question: _Question
+    opened: Opened
+    draw: Draw | None
+    ledger: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ran:
+    """How the merchants of one structure trained, for reports.
+
+    Attributes:
+        merchants: How many were asked in a round.
+        choice: What was chosen, and why.
+    """
+
+    merchants: int
+    choice: Choice
+
+
+class VectorisedGrid(InProcessGrid):
+    """An `InProcessGrid` that trains merchants of one structure as cohorts.
+
+    Guarantees:
+        * Every merchant is asked, checked and answered for by itself; one that refuses, or whose training
+          diverges, stops nobody else.
+        * What a merchant draws is what it would draw alone.
+        * At most one reply is alive at a time, however many merchants there are.
+        (`tests/simulations/vectorised/test_grid.py`)
+
+    Merchants of a cohort have no deadline of their own: time is simulated, and none of them can hang.
+
+    Attributes:
+        ran: How merchants trained, in the order in which that was chosen.
+    """
+
+    def __init__(
+        self,
+        app: ClientApp,
+        nodes: Mapping[str, NodeConfig],
+        *,
+        federation: schema.Federation,
+        shops: Mapping[str, Shop],
+        engine: Engine = "auto",
+    ) -> None:
+        """Make a node for each name in `nodes`.
+
+        Args:
+            app: Answers everything but questions to train, and those too where merchants do not train
+                together.
+            nodes: Name -> node config.
+            federation: The contract.
+            shops: Merchants that can train together, by name.
+            engine: `auto` chooses by a formula (`choice.py`).
+        """
+        super().__init__(app, nodes)
+        self._federation, self._engine = federation, engine
+        self._shops = {self.node_ids[name]: shop for name, shop in shops.items()}
+        self._drawings: dict[Key, Drawing] = {}
+        self._chosen: dict[tuple[Key, int], Choice] = {}
+        self._received: tuple[ArrayRecord, SharedArrays] = (ArrayRecord(), {})
+
+    @property
+    def ran(self) -> tuple[Ran, ...]:
+        """See the class."""
+        return tuple(Ran(merchants=m, choice=choice) for (_, m), choice in self._chosen.items())
+
+    def send_and_receive(
+        self, messages: Iterable[Message], *, timeout: float | None = None
+    ) -> Iterator[Message]:
+        """Yield replies, cohort by cohort and then of those who answer one after another.
+
+        Args:
+            messages: All are numbered before the first is delivered.
+            timeout: Seconds that a merchant has who does not train in a cohort; None for no limit.
+        """
+        alone: list[Message] = []
+        together: dict[Key, list[_Question]] = {}
+        for message in [self._numbered(message) for message in messages]:
+            shop = self._shop_for(message)
+            if shop is None:
+                alone.append(message)
+            else:
+                together.setdefault(shop.key, []).append(_Question(message, shop))
+        for key, questions in together.items():
+            choice = self._choice(key, len(questions))
+            if not choice.together:
+                alone += [question.message for question in questions]
+                continue
+            questions.sort(key=lambda question: question.shop.rows)  # like sizes leave few empty places
+            for first in range(0, len(questions), choice.size):
+                yield from self._trained(key, questions[first : first + choice.size])
+        for message in alone:
+            reply = self._deliver(message, timeout)
+            if reply is not None:
+                yield reply
+            del reply  # or it would stay alive during the next merchant's call
+
+    def _shop_for(self, message: Message) -> Shop | None:
+        """Return the merchant that a message asks to train, where it can train with others."""
+        node = message.metadata.dst_node_id
+        if message.metadata.message_type != MessageType.TRAIN or not self._is_reachable(node):
+            return None
+        return self._shops.get(node)
+
+    def _choice(self, key: Key, merchants: int) -> Choice:
+        if (key, merchants) not in self._chosen:
+            model = key.structure.model(self._federation)
+            chosen = choose(self._engine, self._federation, key.structure, model, merchants)
+            self._chosen[key, merchants] = chosen
+        return self._chosen[key, merchants]
+
+    def _drawing(self, key: Key) -> Drawing:
+        if key not in self._drawings:
+            self._drawings[key] = Drawing(
+                self._federation, key.structure, tier=key.tier, tasks=key.tasks or None
+            )
+        return self._drawings[key]
+
+    def _trained(self, key: Key, questions: Sequence[_Question]) -> Iterator[Message]:
+        """Yield the replies of one cohort."""
+        drawing = self._drawing(key)
+        begun: list[_Begun] = []
+        for question in questions:
+            found = self._begun(question, drawing)
+            if isinstance(found, Message):
+                yield found
+            else:
+                begun.append(found)
+        entrants = [(b, Entrant(draw=b.draw, local=b.opened.local)) for b in begun if b.draw is not None]
+        if entrants:
+            shared = _tensors(begun[0].opened.start)
+            stack = trained(drawing, shared, [entrant for _, entrant in entrants])
+            stays = drawing.trained_local
+            for position, (one, _) in enumerate(entrants):
+                yield _closed(one, stack.arrays(position), {n: stack.of(position, n).clone() for n in stays})
+        for one in begun:
+            if one.draw is None:
+                yield _closed(one, one.opened.start, {})
+
+    def _begun(self, question: _Question, drawing: Drawing) -> "_Begun | Message":
+        try:
+            record = question.message.content
+            instruction = Instruction.from_mapping(record.config_records[INSTRUCTION])
+            opened = question.shop.open_round(instruction, self._arrays(question.message))
+            if isinstance(opened, Answer):
+                return _reply(question.message, instruction, opened)
+            draw, ledger = question.shop.draw(opened, drawing)
+            return _Begun(question, opened, draw, ledger)
+        except Exception as error:
+            return _refused(question.message, error)
+
+    def _arrays(self, message: Message) -> SharedArrays:
+        """Return the arrays of a message; those of a round, which share their bytes, are read once."""
+        record, (known, arrays) = message.content.array_records[ARRAYS], self._received
+        if record.keys() != known.keys() or any(record[n].data is not known[n].data for n in record):
+            arrays = {n: npy.read(n, array.data) for n, array in record.items()}
+            self._received = record, arrays
+        return arrays
+
+
+def _closed(begun: _Begun, shared: SharedArrays, local: Mapping[str, Tensor]) -> Message:
+    """Return a merchant's reply; it has its state by then."""
+    message, shop = begun.question
+    try:
+        answer = shop.close_round(begun.opened, shared, local, begun.ledger)
+        return _reply(message, begun.opened.instruction, answer)
+    except Exception as error:
+        return _refused(message, error)
+
+
+def _reply(message: Message, instruction: Instruction, answer: Answer) -> Message:
+    report = Report(lineage=instruction.lineage, round=instruction.round, ledger=answer.ledger)
+    return reply_to(message, report, answer.arrays)
+
+
+def _refused(message: Message, error: Exception) -> Message:
+    """Return the code of what went wrong, as `client.app` does."""
+    code = code_of(error)
+    _log.warning("message refused with code %s", code.name, exc_info=error)
+    return Message(Error(int(code)), reply_to=message)
+
+
+def _tensors(arrays: SharedArrays) -> dict[str, Tensor]:
+    with warnings.catch_warnings():  # torch warns of read-only memory; nothing here writes to it
+        warnings.simplefilter("ignore", UserWarning)
+        return {name: torch.from_numpy(array) for name, array in arrays.items()}
