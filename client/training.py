@@ -198,16 +198,23 @@ def trained_losses(
 
 
 def weighted_losses(
-    model: MultiTaskModel, batch: Batch, specs: Mapping[str, Task], tasks: list[str], weight: Tensor
+    model: MultiTaskModel,
+    batch: Batch,
+    specs: Mapping[str, Task],
+    tasks: list[str],
+    weight: Tensor,
+    *,
+    own: bool = True,
 ) -> Tensor:
     """Return every row's loss, shape (..., B): row weight x sum over tasks of task weight x loss.
 
-    At a merchant with a domain its loss of being recognised is added.
+    At a merchant with a domain its loss of being recognised is added. Without `own`, heads speak for their
+    priors alone.
 
     No row's loss depends on another row, and nothing is divided by a number of rows or labels.
     """
     representations = model.represent(batch, tasks)
-    logits = model.logits(representations, batch, tasks)
+    logits = model.logits(representations, batch, tasks, own=own)
     recognised = model.domain_losses(representations, tasks)
     total = torch.zeros_like(weight) if recognised is None else recognised
     for loss in task_losses(model, batch, specs, logits):
@@ -273,6 +280,15 @@ def batches(
     streams = [_drawn(rows, size or len(rows), generator) for rows in found]
     while streams:
         yield [next(stream) for stream in streams]
+
+
+def first_batches(rows: Tensor, batch: int, steps: int, generator: torch.Generator) -> Tensor:
+    """Return what the first steps of `batches` are for one kind with these rows, at once; shape (K, B)."""
+    if batch >= len(rows):
+        return rows.expand(steps, -1)
+    each = len(rows) // batch
+    drawn = (torch.randperm(len(rows), generator=generator) for _ in range(0, steps, each))
+    return torch.cat([rows[order[: each * batch]] for order in drawn]).view(-1, batch)[:steps]
 
 
 def _drawn(rows: Tensor, batch: int, generator: torch.Generator) -> Iterator[Tensor]:

@@ -49,6 +49,8 @@ class Batch:
         earlier: Per retrieval task with repeats: what the rows' shoppers bought before.
         contests: Per retrieval task, in training steps only; the label of such a task is then 0, which is
             the place of the chosen item in its contest.
+        dense: What `FeatureEncoder.dense` makes of the rows, where it was computed before: it has no
+            parameters. None where it was not.
     """
 
     numeric: Tensor
@@ -58,6 +60,7 @@ class Batch:
     items: Mapping[str, "Batch"] = field(default_factory=dict)
     earlier: Mapping[str, Earlier] = field(default_factory=dict)
     contests: Mapping[str, Contest] = field(default_factory=dict)
+    dense: Tensor | None = None
 
     def __len__(self) -> int:
         return self.numeric.shape[-2]
@@ -98,7 +101,7 @@ class Encoded:
     @property
     def joined(self) -> Tensor:
         """Both side by side, shape (..., B, dense_width + embedded_width)."""
-        return torch.cat([self.dense, self.embedded], -1)
+        return torch.cat([self.dense, self.embedded], -1) if self.embedded.shape[-1] else self.dense
 
 
 class Column(NamedTuple):
@@ -162,7 +165,12 @@ class FeatureEncoder(nn.Module):
 
     def forward(self, batch: Batch) -> Encoded:
         """Return the dense and the embedded part of `batch`."""
-        return Encoded(dense=self._dense(batch, self._numeric), embedded=self._embedded(batch, self._widths))
+        dense = self.dense(batch) if batch.dense is None else batch.dense
+        return Encoded(dense=dense, embedded=self._embedded(batch, self._widths))
+
+    def dense(self, batch: Batch) -> Tensor:
+        """Return numbers with their hinges, steps and missing flags, shape (..., B, dense_width)."""
+        return self._dense(batch, self._numeric)
 
     def described(self, batch: Batch, names: Collection[str]) -> Tensor:
         """Return what some features alone make of a batch that has no others, shape (..., B, width)."""
@@ -199,9 +207,10 @@ class FeatureEncoder(nn.Module):
 
     def _dense(self, batch: Batch, features: Mapping[str, schema.Numeric]) -> Tensor:
         raw = batch.numeric[..., : len(features)]
-        values, missing = raw.nan_to_num(0.0), raw.isnan()
+        values = raw.nan_to_num(0.0)
         if all(f.width == 1 for f in features.values()):
             return values
+        missing = raw.isnan()
         columns: list[Tensor] = []
         for position, feature in enumerate(features.values()):
             value, absent = values[..., position], missing[..., position]

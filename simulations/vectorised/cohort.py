@@ -35,7 +35,7 @@ def trained(drawing: Drawing, shared: Mapping[str, Tensor], entrants: Sequence[E
         entrants: Who takes part, at least one.
     """
     draws = [entrant.draw for entrant in entrants]
-    steps = Steps([draw.rows for draw in draws], widths_of(drawing.specs))
+    steps = Steps([draw.rows for draw in draws], widths_of(drawing.specs), drawing.model.encoder.dense)
     start = [{**shared, **entrant.local} for entrant in entrants]
     steps.batch, touched = compacted(steps.batch, start)
     stack = Stack(drawing.model, start, touched)

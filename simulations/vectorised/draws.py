@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from client.data.examples import Examples, PrivateExamples
-from client.training import batches, trained_parameters
+from client.training import batches, first_batches, trained_parameters
 from shared_model import schema
 from shared_model.features import Batch
 from shared_model.layers import Embedding
@@ -86,6 +86,17 @@ class Drawing:
         )
 
     @cached_property
+    def residuals(self) -> tuple[str, ...]:
+        """Names of the heads' own parts."""
+        return tuple(n for n, _ in self.model.named_parameters() if n.startswith("heads.") and ".own." in n)
+
+    @cached_property
+    def own_stays(self) -> bool:
+        """Whether all trained heads have a prior, and no round trains their own parts."""
+        heads = [self.model.head(task) for task in self.tasks]
+        return not self.federation.local.train_residuals and all(head.is_residual for head in heads)
+
+    @cached_property
     def trained_local(self) -> tuple[str, ...]:
         """Names of the parameters that a round changes and that stay at the merchant."""
         stay = frozenset(self.model.local_parameters())
@@ -97,6 +108,8 @@ class Drawing:
         tasks = [t for t in self.tasks if t in examples.tasks]
         terms, kinds = self.federation.federation, sorted({examples.rows_of[t] for t in tasks})
         size = None if terms.full_batch else terms.expected_batch
+        if len(kinds) == 1 and not self.model.encoder.hides:
+            return _of_one_kind(examples, kinds[0], tasks, size, terms.local_steps, generator)
         drawn = itertools.islice(batches(examples, kinds, size, generator), terms.local_steps)
         steps = (torch.cat(rows) for rows in drawn)
         found = self._read(examples, steps, tasks, lambda out: out.uniform_(generator=generator))
@@ -147,6 +160,23 @@ class Drawing:
         if not numbers:
             return None
         return rows.batch(torch.cat(numbers), tasks), tuple(len(step) for step in numbers)
+
+
+def _of_one_kind(
+    examples: Examples,
+    kind: str,
+    tasks: list[str],
+    size: int | None,
+    steps: int,
+    generator: torch.Generator,
+) -> Draw | None:
+    """Return what is drawn of one kind of rows; nothing else comes between the draws of two steps."""
+    rows = examples.rows("train", kind=kind)
+    if not len(rows):
+        return None
+    found = first_batches(rows, size or len(rows), steps, generator)
+    read = Drawn(batch=examples.batch(found.flatten(), tasks), counts=(found.shape[1],) * steps)
+    return Draw(tasks=frozenset(tasks), rows=read)
 
 
 def sizes_of_noise(

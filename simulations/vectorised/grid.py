@@ -18,6 +18,7 @@ from torch import Tensor
 from client.agent.codes import code_of
 from client.merchant import Opened
 from shared_model import npy, schema
+from shared_model.errors import ProtocolError
 from shared_model.protocol import ARRAYS, INSTRUCTION, Answer, Instruction, Report, SharedArrays
 
 from ..in_process import InProcessGrid, NodeConfig
@@ -181,8 +182,8 @@ class VectorisedGrid(InProcessGrid):
 
     def _begun(self, question: _Question, drawing: Drawing) -> "_Begun | Message":
         try:
-            record = question.message.content
-            instruction = Instruction.from_mapping(record.config_records[INSTRUCTION])
+            told = question.message.content[INSTRUCTION]
+            instruction = Instruction.from_mapping({**told})
             opened = question.shop.open_round(instruction, self._arrays(question.message))
             if isinstance(opened, Answer):
                 return _reply(question.message, instruction, opened)
@@ -193,7 +194,9 @@ class VectorisedGrid(InProcessGrid):
 
     def _arrays(self, message: Message) -> SharedArrays:
         """Return the arrays of a message; those of a round, which share their bytes, are read once."""
-        record, (known, arrays) = message.content.array_records[ARRAYS], self._received
+        record, (known, arrays) = message.content[ARRAYS], self._received
+        if not isinstance(record, ArrayRecord):
+            raise ProtocolError(f"Expected arrays under {ARRAYS}.")
         if record.keys() != known.keys() or any(record[n].data is not known[n].data for n in record):
             arrays = {n: npy.read(n, array.data) for n, array in record.items()}
             self._received = record, arrays

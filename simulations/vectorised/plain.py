@@ -1,14 +1,13 @@
 """Local training of a cohort without privacy: `client.training.train_plain`, for many merchants at a time."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from client.training import OPTIMIZERS, trained_parameters, weighted_losses
 from shared_model import schema
 from shared_model.layers import Record, recording
-from shared_model.model import MultiTaskModel
 
 from .draws import Draw, Drawing
 from .layers import add_gradients, unscaled
@@ -36,9 +35,9 @@ def train_plain(stack: Stack, steps: Steps, drawing: Drawing, draws: Sequence[Dr
     names = trained_parameters(model, tasks, local)
     move = _move(stack, names, local)
     share = 1.0 / drawing.federation.federation.expected_batch
-    trained = {model.get_parameter(name) for name in names}
+    losses_of = Losses(stack, drawing, tasks, names)
     for rows in steps:
-        records, losses = forward(model, rows, drawing.specs, tasks, trained)
+        records, losses = losses_of(rows)
         move(records, gradients_of(losses.sum() * share, records))
     if local.weight_decay:
         _keep_what_others_train(stack, names, [draw.tasks for draw in draws])
@@ -46,17 +45,23 @@ def train_plain(stack: Stack, steps: Steps, drawing: Drawing, draws: Sequence[Dr
             stack.elsewhere(name, _decayed(local, len(steps), name in model.shared_parameters()))
 
 
-def forward(
-    model: MultiTaskModel,
-    rows: Rows,
-    specs: Mapping[str, schema.Task],
-    tasks: list[str],
-    trained: Collection[nn.Parameter],
-) -> tuple[list[Record], Tensor]:
-    """Return what the layers with parameters in `trained` read, and every row's loss, shape (M, B)."""
-    with torch.enable_grad(), recording() as tape:
-        losses = weighted_losses(model, rows.batch, specs, tasks, rows.weight)
-    return [r for r in tape if any(p in trained for p in r.layer.parameters(recurse=False))], losses
+class Losses:
+    """Runs the forward pass of a step."""
+
+    def __init__(self, stack: Stack, drawing: Drawing, tasks: list[str], names: Sequence[str]) -> None:
+        """Prepare the steps of a cohort that train the parameters `names` on `tasks`."""
+        self._model, self._specs, self._tasks = stack.model, drawing.specs, tasks
+        trained = {stack.model.get_parameter(name) for name in names}
+        self._layers = {m for m in stack.model.modules() if not trained.isdisjoint(m.parameters(False))}
+        self._own = not drawing.own_stays or any(stack.holds_anything(name) for name in drawing.residuals)
+
+    def __call__(self, rows: Rows) -> tuple[list[Record], Tensor]:
+        """Return what the trained layers read, and every row's loss, shape (M, B)."""
+        with torch.enable_grad(), recording() as tape:
+            losses = weighted_losses(
+                self._model, rows.batch, self._specs, self._tasks, rows.weight, own=self._own
+            )
+        return [r for r in tape if r.layer in self._layers], losses
 
 
 def gradients_of(loss: Tensor, records: Sequence[Record]) -> Sequence[Tensor | None]:

@@ -24,11 +24,10 @@ from client.private.units import Units
 from client.training import trained_parameters
 from shared_model import schema
 from shared_model.layers import Record
-from shared_model.model import MultiTaskModel
 
 from .draws import Draw, Drawing, tables_of
 from .layers import add_gradients
-from .plain import forward, gradients_of
+from .plain import Losses, gradients_of
 from .rows import Rows, Steps
 from .stack import Stack
 
@@ -51,11 +50,11 @@ def train_private(stack: Stack, steps: Steps, drawing: Drawing, draws: Sequence[
     groups = clip_groups(plan, names)
     group_of = {model.get_parameter(n): group for group in groups for n in group.parameters}
     rate = plan.learning_rate / plan.divisor
-    noise = _NoiseOf(stack, groups, rate, draws)
+    noise, losses_of = _NoiseOf(stack, groups, rate, draws), Losses(stack, drawing, drawing.tasks, names)
     for number, rows in enumerate(steps):
         pull = _pull(stack, names, local)
         if rows.weight.shape[1]:
-            _descend(model, rows, drawing, group_of, rate)
+            _descend(rows, losses_of, group_of, rate)
         noise.add(number)
         for name, gradient in pull.items():
             model.get_parameter(name).data.sub_(gradient, alpha=plan.learning_rate)
@@ -64,15 +63,9 @@ def train_private(stack: Stack, steps: Steps, drawing: Drawing, draws: Sequence[
             _round(stack, name, group.noise_std * rate, plan.steps, draws)
 
 
-def _descend(
-    model: MultiTaskModel,
-    rows: Rows,
-    drawing: Drawing,
-    group_of: Mapping[nn.Parameter, Group],
-    rate: float,
-) -> None:
+def _descend(rows: Rows, losses_of: Losses, group_of: Mapping[nn.Parameter, Group], rate: float) -> None:
     """Move every merchant's parameters against its sum of clipped gradients, times `rate`."""
-    records, losses = forward(model, rows, drawing.specs, drawing.tasks, group_of)
+    records, losses = losses_of(rows)
     gradients = gradients_of(losses.sum(), records)
     units = _numbered(rows)
     uses: dict[nn.Module, list[Use]] = {}

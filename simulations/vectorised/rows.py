@@ -3,7 +3,7 @@
 Notation as in the package; N rows of one merchant in all steps.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -68,12 +68,15 @@ class Steps:
         batch: Shape (K, M, B, ...) each.
     """
 
-    def __init__(self, drawn: Sequence[Drawn], labels: Mapping[str, int]) -> None:
+    def __init__(
+        self, drawn: Sequence[Drawn], labels: Mapping[str, int], dense: Callable[[Batch], Tensor]
+    ) -> None:
         """Put the rows of merchants side by side.
 
         Args:
             drawn: One per merchant, all with K steps.
             labels: Task -> numbers of a label: 0 for one without an axis of its own.
+            dense: What numbers are for the model, computed for all steps at once.
         """
         self._drawn = drawn
         self._counts = torch.tensor([d.counts for d in drawn]).T  # (K, M)
@@ -90,6 +93,7 @@ class Steps:
             },
             labels={task: self._labels(task, width) for task, width in labels.items()},
         )
+        self.batch = replace(self.batch, dense=dense(self.batch))
         kind = first.numeric.dtype
         weights = [torch.ones(len(d.batch), dtype=kind) if d.weight is None else d.weight for d in drawn]
         self.weight = self._placed(weights, 0.0)
@@ -113,6 +117,7 @@ class Steps:
                 ids={name: cut(ids) for name, ids in batch.ids.items()},
                 vectors={name: cut(vectors) for name, vectors in batch.vectors.items()},
                 labels={name: cut(labels) for name, labels in batch.labels.items()},
+                dense=None if batch.dense is None else cut(batch.dense),
             ),
             weight=cut(self.weight),
             unit=None if self._unit is None else cut(self._unit),

@@ -90,10 +90,12 @@ class Stack:
         """Put the parameters of all merchants into `model`."""
         self.model, self.touched, self._start = model, dict(touched), start
         self._elsewhere: dict[str, Elsewhere] = {}
+        self._held: dict[str, Tensor] = {}
+        self._travel = model.shared_parameters()
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(False)
             parameter.grad = None
-            parameter.data = self.start(name)
+            parameter.data = self._held[name] = self.start(name)
 
     def start(self, name: str) -> Tensor:
         """Return what a parameter held before the round, (M, ...)."""
@@ -108,13 +110,18 @@ class Stack:
             return first.unsqueeze(0).repeat(len(self._start), *[1] * first.dim())
         return torch.stack([merchant[name] for merchant in self._start])
 
+    def holds_anything(self, name: str) -> bool:
+        """Whether a parameter was anything but zero before the round, at any merchant."""
+        different = {id(start[name]): start[name] for start in self._start}
+        return any(bool(value.any()) for value in different.values())
+
     def elsewhere(self, name: str, move: Elsewhere) -> None:
         """Say what the round did to the rows of a table that nobody reads; otherwise they stay."""
         self._elsewhere[name] = move
 
     def of(self, merchant: int, name: str) -> Tensor:
         """Return one merchant's parameter as it is now, whole."""
-        held = self.model.get_parameter(name).data[merchant]
+        held = self._held[name][merchant]
         if name not in self.touched:
             return held
         count = self.touched[name].counts[merchant]
@@ -122,9 +129,8 @@ class Stack:
         return whole.index_copy_(0, self.touched[name].rows[merchant, :count], held[:count])
 
     def arrays(self, merchant: int) -> SharedArrays:
-        """Return copies of one merchant's parameters that travel, float32."""
-        names = self.model.shared_parameters()
-        return {n: self.of(merchant, n).to(torch.float32, copy=True).numpy() for n in names}
+        """Return one merchant's parameters that travel, float32; they are read before the next cohort is."""
+        return {name: self.of(merchant, name).float().numpy() for name in self._travel}
 
 
 def _as_before(merchant: int, start: Tensor) -> Tensor:

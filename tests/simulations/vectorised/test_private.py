@@ -1,4 +1,4 @@
-"""A private cohort ends where its merchants would have ended one by one: same draws, same bounds, same noise."""
+"""A private cohort ends where its merchants would have ended one by one: same draws, bounds and noise."""
 
 from collections.abc import Sequence
 from typing import Any
