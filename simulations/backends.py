@@ -1,4 +1,4 @@
-"""Where the merchants of a simulated federation work: one after another in this process, or on Ray.
+"""Where the merchants of a simulated federation work: in this process, or on Ray.
 
 The table `_TRAIN` names them. Both take the same files and give the same arrays, up to the order in which
 replies are added (`tests/simulations/test_ray_backend.py`).
@@ -17,6 +17,7 @@ from shared_model.declared import CLOSED
 from shared_model.protocol import SharedArrays
 
 from . import federated
+from .engines import Engine
 from .federated import Site
 
 Name = Literal["in-process", "ray"]
@@ -28,11 +29,13 @@ class Backend:
 
     Attributes:
         name: Which one.
+        engine: In process only: see `engines.Engine`.
         cpus: Ray only: processors that one merchant at work occupies. As many merchants as fit work at the
             same time.
     """
 
     name: Name = "in-process"
+    engine: Engine = "auto"
     cpus: Annotated[int, Field(ge=1)] = 1
 
 
@@ -65,8 +68,7 @@ def train_on(backend: Backend) -> Train:
 
 
 def _in_process(backend: Backend) -> Train:
-    del backend  # it has no options
-    return federated.train
+    return partial(federated.train, engine=backend.engine)
 
 
 def _ray(backend: Backend) -> Train:

@@ -22,6 +22,7 @@ from shared_model.errors import ConfigError
 from . import backends, runner
 from .backends import IN_PROCESS, Backend
 from .datasets import read
+from .engines import Engine
 from .experiment import load_experiment
 from .partition import write as write_market
 from .runs import recording
@@ -42,7 +43,10 @@ Data = Annotated[
     typer.Option(help="Folder of the market's original data (docs/datasets.md).", file_okay=False),
 ]
 Out = Annotated[Path | None, typer.Option(help="Run directory; a new one under runs/ by default.")]
-On = Annotated[backends.Name, typer.Option("--backend", help="Merchants work one after another, or on Ray.")]
+On = Annotated[backends.Name, typer.Option("--backend", help="Merchants work in this process, or on Ray.")]
+By = Annotated[
+    Engine, typer.Option("--engine", help="In process: merchants train one after another, or together.")
+]
 Cpus = Annotated[int, typer.Option(min=1, help="Ray only: processors that one merchant occupies.")]
 Workers = Annotated[int, typer.Option(min=1, help="Trainings at a time.")]
 ExperimentFile = Annotated[Path, typer.Argument(help="The experiment's TOML file.")]
@@ -61,10 +65,15 @@ def demo(out: Out = None) -> None:
 
 @app.command()
 def run(
-    experiment: ExperimentFile, data: Data = None, out: Out = None, backend: On = "in-process", cpus: Cpus = 1
+    experiment: ExperimentFile,
+    data: Data = None,
+    out: Out = None,
+    backend: On = "in-process",
+    engine: By = "auto",
+    cpus: Cpus = 1,
 ) -> None:
     """Run an experiment: federated, alone and pooled, with intervals, targets and a report."""
-    _run(experiment, data, out, Backend(name=backend, cpus=cpus))
+    _run(experiment, data, out, Backend(name=backend, engine=engine, cpus=cpus))
 
 
 @app.command()

@@ -25,9 +25,12 @@ from shared_model.parameters import from_arrays
 from shared_model.protocol import Instruction, SharedArrays, digest
 
 from .baselines import learnable
-from .in_process import InProcessGrid
+from .engines import Engine
 from .scores import Key, Scores, merged, scores_by, scores_of
 from .seeds import generator
+from .vectorised import report
+from .vectorised.grid import VectorisedGrid
+from .vectorised.shops import FileShop
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +71,7 @@ def train(
     seed: int,
     receivers: Collection[str] = (),
     on_round: Callable[[RoundSummary], None] | None = None,
+    engine: Engine = "auto",
 ) -> SharedArrays:
     """Train in process and return the released arrays; go on where an earlier call in `directory` stopped.
 
@@ -78,13 +82,20 @@ def train(
         seed: Of initial weights and of every merchant's draws.
         receivers: Merchants that take no part in training.
         on_round: Is told of every completed round.
+        engine: How merchants train; what was chosen and why is written to `directory` (`vectorised.report`).
     """
-    grid = InProcessGrid(app, {name: site.node_config(name, seed) for name in site.merchants})
+    nodes = {name: site.node_config(name, seed) for name in site.merchants}
+    federation = schema.load_federation(site.contract)
+    trainers = [name for name in site.merchants if name not in receivers]
+    shops = {name: FileShop(site.merchant(name, seed)) for name in trainers}
+    grid = VectorisedGrid(app, nodes, federation=federation, shops=shops, engine=engine)
     members = {
         grid.node_ids[name]: _member(site.merchant(name, seed), name in receivers) for name in site.merchants
     }
     settings = RunSettings(directory=directory, lineage=lineage, seed=seed, durable=False)
-    return coordinate(grid, registered(members), site, settings, on_round)
+    released = coordinate(grid, registered(members), site, settings, on_round)
+    report.write(directory, grid.ran)
+    return released
 
 
 def coordinate(

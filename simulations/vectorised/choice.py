@@ -7,7 +7,6 @@ Notation: as in the package; P numbers in the parameters that every row passes t
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 from torch import nn
 
@@ -15,9 +14,8 @@ from shared_model import schema
 from shared_model.layers import Bank, Embedding, Linear
 from shared_model.model import MultiTaskModel
 
+from ..engines import Engine
 from .structure import Structure
-
-Engine = Literal["auto", "loop", "vectorised"]
 
 _FEWEST = 3
 """Merchants below which nothing is gained."""
@@ -90,6 +88,7 @@ def _obstacles(
     decays, has_tables = bool(local.weight_decay), bool(model.encoder.tables)
     return [
         (bool(items), f"catalogues of merchants differ ({', '.join(items)})"),
+        (federation.federation.row_blocks > 1, "federation.row_blocks"),
         (local.conflict != "none", f"local.conflict = {local.conflict}"),
         (local.meta is not None, "local.meta"),
         (local.weighting in ("dwa", "gradnorm"), f"local.weighting = {local.weighting}"),

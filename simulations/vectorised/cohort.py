@@ -38,7 +38,7 @@ def trained(drawing: Drawing, shared: Mapping[str, Tensor], entrants: Sequence[E
     steps = Steps([draw.rows for draw in draws], widths_of(drawing.specs), drawing.model.encoder.dense)
     start = [{**shared, **entrant.local} for entrant in entrants]
     steps.batch, touched = compacted(steps.batch, start)
-    stack = Stack(drawing.model, start, touched)
+    stack = Stack(drawing.model, start, touched, drawing.read)
     if drawing.plan is None:
         plain.train_plain(stack, steps, drawing, draws)
     else:

@@ -86,9 +86,20 @@ class Drawing:
         )
 
     @cached_property
+    def read(self) -> frozenset[str]:
+        """Names of the parameters that a round reads: all but those of heads that train nothing that travels.
+
+        Such a head may have another shape at every merchant, as one that chooses among its own items has.
+        """
+        idle = tuple(f"heads.{task}." for task in self.model.heads if task not in self.tasks)
+        shared = frozenset(self.model.shared_parameters())
+        names = (name for name, _ in self.model.named_parameters())
+        return frozenset(name for name in names if name in shared or not name.startswith(idle))
+
+    @cached_property
     def residuals(self) -> tuple[str, ...]:
-        """Names of the heads' own parts."""
-        return tuple(n for n, _ in self.model.named_parameters() if n.startswith("heads.") and ".own." in n)
+        """Names of the own parts of heads that a round reads."""
+        return tuple(name for name in sorted(self.read) if name.startswith("heads.") and ".own." in name)
 
     @cached_property
     def own_stays(self) -> bool:

@@ -21,9 +21,10 @@ from shared_model import npy, schema
 from shared_model.errors import ProtocolError
 from shared_model.protocol import ARRAYS, INSTRUCTION, Answer, Instruction, Report, SharedArrays
 
+from ..engines import Engine
 from ..in_process import InProcessGrid, NodeConfig
 from ..replies import reply_to
-from .choice import Choice, Engine, choose
+from .choice import Choice, choose
 from .cohort import Entrant, trained
 from .draws import Draw, Drawing
 from .shops import Key, Shop

@@ -23,10 +23,11 @@ from client.rounds import Trained
 from client.streams import stream
 from client.training import train_plain, trained_parameters
 from shared_model import precision, schema
+from shared_model.errors import Refused
 from shared_model.parameters import from_arrays, load, take, to_arrays
 from shared_model.precision import PRECISIONS
 from shared_model.privacy.plan import plan_of
-from shared_model.protocol import Answer, Instruction, SharedArrays
+from shared_model.protocol import Answer, Instruction, Refusal, SharedArrays
 
 from .draws import Draw, Drawing
 from .structure import Structure, structure_of
@@ -198,7 +199,7 @@ class MemoryShop:
         """See `Shop`; nothing is refused."""
         start = precision.rounded(arrays, PRECISIONS["float32"])
         local = {**self.first_local, **self._local} if self._local else self.first_local
-        return Opened(instruction=instruction, start=start, local=local, memory={})
+        return Opened(instruction=instruction, start=start, local=local, tables={}, memory={})
 
     def draw(self, opened: Opened, drawing: Drawing) -> tuple[Draw | None, str]:
         """See `Shop`."""
@@ -211,9 +212,16 @@ class MemoryShop:
         self, opened: Opened, shared: SharedArrays, local: Mapping[str, Tensor], ledger: str
     ) -> Answer:
         """See `Shop`; only what a round trains is kept."""
+        instruction, agreed = opened.instruction, PRECISIONS[self.federation.federation.precision]
+        source = stream(self.seed, self.name, f"rounding/{instruction.lineage}", instruction.round)
+        answer = precision.encoded(
+            shared, opened.start, agreed, lambda size: torch.rand(size, generator=source).numpy()
+        )
+        shapes = {name: array.shape for name, array in opened.start.items()}
+        if problem := precision.problem_with(answer, shapes, agreed):
+            raise Refused(Refusal.FAILED, f"training diverged: {problem}. Lower local.learning_rate.")
         self._local.update(local)
-        agreed = PRECISIONS[self.federation.federation.precision]
-        return Answer(precision.encoded(shared, opened.start, agreed), ledger)
+        return Answer(answer, ledger)
 
     def _source(self, instruction: Instruction) -> torch.Generator:
         return stream(self.seed, self.name, instruction.lineage, instruction.round)

@@ -7,7 +7,7 @@ simulation, so nobody learns which these are; the others do not move, but for wh
 Notation: as in the package; V rows of a table, R rows of it that a merchant reads.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -86,8 +86,17 @@ class Stack:
         touched: As `compacted` returned it.
     """
 
-    def __init__(self, model: MultiTaskModel, start: Start, touched: Mapping[str, Touched]) -> None:
-        """Put the parameters of all merchants into `model`."""
+    def __init__(
+        self,
+        model: MultiTaskModel,
+        start: Start,
+        touched: Mapping[str, Touched],
+        names: Collection[str] | None = None,
+    ) -> None:
+        """Put parameters of all merchants into `model`: those in `names`, all by default.
+
+        The others stay what they were in `model`; nothing may read them.
+        """
         self.model, self.touched, self._start = model, dict(touched), start
         self._elsewhere: dict[str, Elsewhere] = {}
         self._held: dict[str, Tensor] = {}
@@ -95,7 +104,8 @@ class Stack:
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(False)
             parameter.grad = None
-            parameter.data = self._held[name] = self.start(name)
+            if names is None or name in names:
+                parameter.data = self._held[name] = self.start(name)
 
     def start(self, name: str) -> Tensor:
         """Return what a parameter held before the round, (M, ...)."""

@@ -1,0 +1,66 @@
+"""Together or one after another: decided by the contract and by sizes, and said in words."""
+
+from typing import Any
+
+import pytest
+
+from shared_model.schema import Federation
+from simulations.vectorised.choice import choose, cohort_size, obstacle, predicted_gain
+from simulations.vectorised.structure import Structure
+
+from .made_up import contract
+
+
+def structure(federation: Federation) -> Structure:
+    return Structure(tasks=tuple(federation.tasks.items()))
+
+
+def why_not(federation: Federation) -> str | None:
+    return obstacle(federation, structure(federation), structure(federation).model(federation))
+
+
+@pytest.mark.parametrize(
+    ("local", "says"),
+    [
+        ({"conflict": "pcgrad"}, "local.conflict = pcgrad"),
+        ({"weighting": "gradnorm"}, "local.weighting = gradnorm"),
+        ({"meta": {"method": "anil"}}, "local.meta"),
+        ({"optimizer": "adam", "weight_decay": 0.1}, "weight decay with adam"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_cannot_be_trained_together_is_named(local: dict[str, Any], says: str) -> None:
+    assert says in str(why_not(contract(local=local)))
+
+
+@pytest.mark.parametrize("bottom", ["wide", "shared_bottom", "mmoe", "ple", "cascade", "task_embedding"])
+def test_every_bottom_can_be_trained_together(bottom: str) -> None:
+    assert why_not(contract(bottom)) is None
+
+
+def test_what_cannot_be_done_together_is_not_even_where_it_was_asked_for() -> None:
+    federation = contract(local={"conflict": "pcgrad"})
+    kind = structure(federation)
+    assert not choose("vectorised", federation, kind, kind.model(federation), 64).together
+
+
+def test_two_merchants_train_one_after_another() -> None:
+    federation = contract()
+    kind = structure(federation)
+    assert not choose("auto", federation, kind, kind.model(federation), 2).together
+    assert choose("auto", federation, kind, kind.model(federation), 20).together
+
+
+def test_the_wider_the_layers_the_less_is_gained() -> None:
+    gains = []
+    for width in (16, 64, 256, 1024):
+        federation = contract(bottom={"hidden": [width, width]})
+        gains.append(predicted_gain(federation, structure(federation).model(federation), 20))
+    assert gains == sorted(gains, reverse=True)
+    assert gains[-1] < 1.15
+
+
+def test_cohorts_of_big_models_are_small() -> None:
+    small, big = contract(), contract(bottom={"hidden": [256, 256]})
+    assert cohort_size(small, structure(small).model(small)) == 64
+    assert cohort_size(big, structure(big).model(big)) == 16
