@@ -37,14 +37,14 @@ BOTTOMS: dict[str, dict[str, Any]] = {
 }
 
 
-def contract(bottom: str = "shared_bottom", **changes: Any) -> Federation:
+def contract(architecture: str = "shared_bottom", **changes: Any) -> Federation:
     """Return a contract over all features and tasks; `changes` add to its tables."""
     tables: dict[str, Any] = {
         "federation": {"name": "made-up", "rounds": 20, "local_steps": 4, "expected_batch": 10},
         "local": {"learning_rate": 0.1},
         "features": FEATURES,
-        "tasks": TASKS | ({"late": {"kind": "binary", "initial": 0.2}} if bottom == "cascade" else {}),
-        "bottom": BOTTOMS[bottom],
+        "tasks": TASKS | ({"late": {"kind": "binary", "initial": 0.2}} if architecture == "cascade" else {}),
+        "bottom": BOTTOMS[architecture],
     }
     for key, value in changes.items():
         tables[key] = {**tables.get(key, {}), **value}

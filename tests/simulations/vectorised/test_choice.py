@@ -54,7 +54,7 @@ def test_two_merchants_train_one_after_another() -> None:
 def test_the_wider_the_layers_the_less_is_gained() -> None:
     gains = []
     for width in (16, 64, 256, 1024):
-        federation = contract(bottom={"hidden": [width, width]})
+        federation = contract(federation={"expected_batch": 64}, bottom={"hidden": [width, width]})
         gains.append(predicted_gain(federation, structure(federation).model(federation), 20))
     assert gains == sorted(gains, reverse=True)
     assert gains[-1] < 1.15

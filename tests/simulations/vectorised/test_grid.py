@@ -1,6 +1,6 @@
 """A grid that trains merchants together: the same messages, and every merchant for itself."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,6 @@ from ...integration import experiments
 from .made_up import contract, shop, single
 
 SIZES = {"alba": 30, "bruno": 4, "carla": 17, "dora": 55}
-PRIVATE = {"epsilon": 8.0, "delta": 1e-5, "clipping_norm": 0.5, "tasks": {}}
 
 
 def market(federation: Federation) -> dict[str, MemoryShop]:
@@ -44,7 +43,12 @@ def grid_of(federation: Federation, shops: Mapping[str, MemoryShop], engine: Eng
 def train(
     federation: Federation, shops: Mapping[str, MemoryShop], engine: Engine, directory: Path
 ) -> SharedArrays:
-    grid = grid_of(federation, shops, engine)
+    return trained(grid_of(federation, shops, engine), federation, shops, directory)
+
+
+def trained(
+    grid: VectorisedGrid, federation: Federation, shops: Mapping[str, MemoryShop], directory: Path
+) -> SharedArrays:
     members = {
         grid.node_ids[name]: Member(name=name, tier=s.tier, tasks=s.describe().tasks)
         for name, s in shops.items()
@@ -86,19 +90,17 @@ def test_a_training_releases_what_the_loop_releases(local: dict[str, Any], tmp_p
     assert furthest(one, other) < 1e-5
 
 
-def test_tasks_and_features_of_the_demo_train_together_from_files(tmp_path: Path) -> None:
+def test_shops_with_files_train_together_as_one_by_one(tmp_path: Path) -> None:
+    tables = experiments.contract(bottom={"architecture": "mmoe", "experts": 2, "hidden": [8]})
+    del tables["tasks"]["next_item"]  # a catalogue of its own at every merchant
     released = []
     for engine in ("loop", "vectorised"):
-        site = experiments.site(tmp_path / engine, experiments.contract(bottom=experiments_bottom()))
+        site = experiments.site(tmp_path / engine, tables)
         arguments: dict[str, Any] = {"lineage": "parity", "seed": 0, "engine": engine}
         released.append(federated.train(site, directory=tmp_path / engine / "run", **arguments))
     assert furthest(*released) < 1e-5
     [found] = report.read(tmp_path / "vectorised" / "run")
     assert (found["merchants"], found["together"]) == (3, True)
-
-
-def experiments_bottom() -> dict[str, Any]:
-    return {"architecture": "shared_bottom", "hidden": [8]}
 
 
 def test_private_rounds_from_files_draw_and_release_the_same(tmp_path: Path) -> None:
@@ -120,61 +122,47 @@ def test_a_merchant_whose_training_diverges_is_refused_and_stops_nobody_else(tmp
     assert [(e["merchant"], e["reason"]) for e in refused] == [("carla", "FAILED")] * 3
 
 
-def test_what_a_merchant_answers_does_not_depend_on_who_else_is_asked() -> None:
+def test_what_a_merchant_answers_does_not_depend_on_who_else_is_asked(tmp_path: Path) -> None:
     federation = short()
     everybody, two = market(federation), market(federation)
     del two["alba"], two["dora"]
-    answers = [answer_of("bruno", federation, shops) for shops in (everybody, two)]
-    assert furthest(*answers) < 1e-6
+    one = first_answer("bruno", federation, everybody, tmp_path / "all")
+    assert furthest(one, first_answer("bruno", federation, two, tmp_path / "two")) < 1e-6
 
 
-def answer_of(name: str, federation: Federation, shops: dict[str, MemoryShop]) -> SharedArrays:
-    found: dict[str, SharedArrays] = {}
-
-    class Listening(VectorisedGrid):
-        def send_and_receive(self, messages: Any, *, timeout: float | None = None) -> Any:
-            for reply in super().send_and_receive(messages, timeout=timeout):
-                merchant = self._names[reply.metadata.src_node_id]
-                found.setdefault(merchant, arrays_of(reply))
-                yield reply
-
-    nodes = {n: {"merchant": n} for n in shops}
-    grid = Listening(memory_app(shops), nodes, federation=federation, shops=shops, engine="vectorised")
-    members = {
-        grid.node_ids[n]: Member(name=n, tier=s.tier, tasks=s.describe().tasks) for n, s in shops.items()
-    }
-    import tempfile
-
-    with tempfile.TemporaryDirectory() as folder:
-        coordinator.train(
-            grid,
-            federation,
-            initial_shared(federation, 0),
-            settings=RunSettings(directory=Path(folder), lineage="spring", seed=0, durable=False),
-            roster=registered(members),
-            moved_by=movers(federation),
-        )
-    return found[name]
+def first_answer(
+    name: str, federation: Federation, shops: Mapping[str, MemoryShop], directory: Path
+) -> SharedArrays:
+    grid = Listening(
+        memory_app(shops),
+        {n: {"merchant": n} for n in shops},
+        federation=federation,
+        shops=shops,
+        engine="vectorised",
+    )
+    trained(grid, federation, shops, directory)
+    return grid.heard[grid.node_ids[name]]
 
 
-def arrays_of(reply: Message) -> SharedArrays:
-    return {name: array.numpy().copy() for name, array in reply.content.array_records["arrays"].items()}
+class Listening(VectorisedGrid):
+    """Keeps the first answer of every node."""
+
+    heard: dict[int, SharedArrays]
+
+    def send_and_receive(
+        self, messages: Iterable[Message], *, timeout: float | None = None
+    ) -> Iterator[Message]:
+        self.heard = getattr(self, "heard", {})
+        for reply in super().send_and_receive(messages, timeout=timeout):
+            arrays = {name: array.numpy() for name, array in reply.content.array_records["arrays"].items()}
+            self.heard.setdefault(reply.metadata.src_node_id, arrays)
+            yield reply
 
 
 def test_an_offline_merchant_does_not_answer(tmp_path: Path) -> None:
     federation, shops = short(), market(short())
     grid = grid_of(federation, shops, "vectorised")
     grid.offline.add("dora")
-    members = {
-        grid.node_ids[n]: Member(name=n, tier=s.tier, tasks=s.describe().tasks) for n, s in shops.items()
-    }
-    coordinator.train(
-        grid,
-        federation,
-        initial_shared(federation, 0),
-        settings=RunSettings(directory=tmp_path, lineage="spring", seed=0, durable=False),
-        roster=registered(members),
-        moved_by=movers(federation),
-    )
+    trained(grid, federation, shops, tmp_path)
     missing = {e["merchant"] for e in journal.read(tmp_path / JOURNAL) if e["event"] == "reply_missing"}
     assert missing == {"dora"}

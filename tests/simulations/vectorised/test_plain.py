@@ -85,6 +85,12 @@ def furthest(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> float:
 
 
 @pytest.mark.parametrize("bottom", BOTTOMS)
+def test_every_bottom_ends_where_the_loop_ends(bottom: str) -> None:
+    federation = contract(bottom)
+    assert furthest(run(in_turn, federation, 2), run(together, federation, 2)) < 1e-9
+
+
+@pytest.mark.parametrize("bottom", ["shared_bottom", pytest.param("ple", marks=pytest.mark.slow)])
 def test_twenty_rounds_end_where_the_loop_ends(bottom: str) -> None:
     federation = contract(bottom)
     assert furthest(run(in_turn, federation, 20), run(together, federation, 20)) < 1e-6

@@ -20,12 +20,6 @@ from .made_up import BOTTOMS, contract
 from .test_plain import Parameters, drawing_of, everything, furthest, model_of, run, stream
 
 QUIET = plan(groups=(group(JOINT, clipping_norm=0.7),), sampling_rate=0.4, steps=3, learning_rate=0.5)
-NOISY = plan(
-    groups=(group(JOINT, clipping_norm=0.7, noise_multiplier=0.8),),
-    sampling_rate=0.4,
-    steps=3,
-    learning_rate=0.5,
-)
 
 
 def all_tasks(federation: Federation, table: Table) -> Table:
@@ -80,6 +74,12 @@ def together(agreed: Plan) -> Any:
 
 
 @pytest.mark.parametrize("bottom", BOTTOMS)
+def test_without_noise_every_bottom_ends_where_the_loop_ends(bottom: str) -> None:
+    federation = contract(bottom)
+    assert furthest(run(in_turn(QUIET), federation, 2), run(together(QUIET), federation, 2)) < 1e-9
+
+
+@pytest.mark.parametrize("bottom", ["wide", pytest.param("mmoe", marks=pytest.mark.slow)])
 def test_without_noise_twenty_rounds_end_where_the_loop_ends(bottom: str) -> None:
     federation = contract(bottom)
     assert furthest(run(in_turn(QUIET), federation, 20), run(together(QUIET), federation, 20)) < 1e-6
