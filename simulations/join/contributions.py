@@ -1,9 +1,11 @@
 """What each merchant adds for the others: everybody against everybody without it, on the others' test rows.
 
 It is exact in that a federation is trained without each. It is no Shapley value: two merchants that can stand
-in for one another both add little. The bounds say how it varies over the others' shoppers, not over seeds.
+in for one another both add little. The bounds say how it varies over the others' shoppers and, where there
+are several seeds, over those; of a single one they leave out what the noise of one training does.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,7 +15,7 @@ from client.data.dataset import Dataset
 from shared_model.heads import Measure, measure_of
 
 from ..runner import Bench
-from ..scores import Floats, Key, Scores, owners_of
+from ..scores import Floats, Key, Scores, averaged, owners_of
 from ..seeds import generator
 from ..significance import Difference, difference, verdicts
 from ..statistics import Statistic, Verdict
@@ -41,11 +43,11 @@ def left_out(bench: Bench, options: Options) -> tuple[str, ...]:
 
 def contributions(trainings: Trainings, names: Sequence[str]) -> tuple[Contribution, ...]:
     """Return what each of `names` adds on every task; verdicts bear 5 % of false discoveries together."""
-    bench, whole = trainings.bench, trainings.scores()[SERVED]
+    bench, whole = trainings.bench, [run[SERVED] for run in trainings.runs()]
     found = []
     for done, name in enumerate(names):
         bench.progress("contributions", done, len(names))
-        without = trainings.scores(without=name)[SERVED]
+        without = [run[SERVED] for run in trainings.runs(without=name)]
         for task in bench.federation.tasks:
             added = _added(bench.datasets, task, name, whole, without)
             found += [] if added is None else [added]
@@ -85,17 +87,25 @@ class _Added:
 
 
 def _added(
-    datasets: Mapping[str, Dataset], task: str, name: str, whole: Scores, without: Scores
+    datasets: Mapping[str, Dataset],
+    task: str,
+    name: str,
+    with_it: Sequence[Scores],
+    without_it: Sequence[Scores],
 ) -> _Added | None:
+    """Return what one merchant adds on one task, from the scores of every seed."""
     keys = [Key(other, task, "test") for other in datasets if other != name]
-    keys = [key for key in keys if key in whole]
+    keys = [key for key in keys if key in with_it[0]]
     if not keys:
         return None
     measure = measure_of(datasets[keys[0].merchant].tasks[task])
+    whole, without = averaged(list(with_it)), averaged(list(without_it))
     each = [_one(datasets[key.merchant], key, without[key], whole[key], measure) for key in keys]
     mean = Difference(
         estimate=float(np.mean([one.estimate for one in each])),
-        standard_error=_error_of_mean(each),
+        standard_error=math.hypot(
+            _error_of_mean(each), _error_over_seeds(keys, with_it, without_it, measure)
+        ),
         shoppers=sum(one.shoppers for one in each),
     )
     return _Added(
@@ -114,7 +124,25 @@ def _one(dataset: Dataset, key: Key, before: Floats, after: Floats, measure: Mea
     return difference(first, second, owners_of(dataset, key), statistic=statistic)
 
 
+def _error_over_seeds(
+    keys: Sequence[Key], with_it: Sequence[Scores], without_it: Sequence[Scores], measure: Measure
+) -> float:
+    """Return the standard error of the mean over seeds; zero of a single one."""
+    if len(with_it) < 2:
+        return 0.0
+    gains = [
+        np.mean([metric(before[key], measure) - metric(after[key], measure) for key in keys])
+        for before, after in zip(without_it, with_it, strict=True)
+    ]
+    return float(np.std(gains, ddof=1)) / math.sqrt(len(gains))
+
+
 def _error_of_mean(each: Sequence[Difference]) -> float:
-    """Return the standard error of the mean of independent differences; a single shopper has none to add."""
-    errors = np.nan_to_num([one.standard_error for one in each])
-    return float(np.sqrt(np.square(errors).sum()) / len(errors))
+    """Return the standard error of the mean of independent differences.
+
+    A merchant with a single shopper has none to add; where all are such, it is NaN.
+    """
+    errors = np.array([one.standard_error for one in each])
+    if np.isnan(errors).all():
+        return math.nan
+    return math.sqrt(float(np.nansum(np.square(errors)))) / len(errors)

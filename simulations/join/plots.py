@@ -55,7 +55,7 @@ def _forest(axes: Axes, labels: Sequence[str], rows: Sequence[Gain | None]) -> N
     axes.axvline(0, color=INK, linewidth=0.8)
     rows_downward(axes, labels)
     axes.xaxis.set_major_formatter(PERCENT)
-    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.grid(axis="x")
 
 

@@ -77,7 +77,9 @@ nothing.</p>
 <p>{{ found.left_out }} of {{ found.merchants | length }} merchants were left out of the training in turn
 {%- if found.left_out < found.merchants | length and found.left_out > 1 %}, drawn at random beside
 {{ found.merchant }}: the others' contributions are not known{% endif %}. The gain is that of the others' mean
-metric; bounds are at 95 % each, over the others' shoppers.</p>
+metric; bounds are at 95 % each, over the others' shoppers
+{%- if found.seeds | length > 1 %} and seeds{% else %}; with one seed they leave out the noise of the training
+{%- endif %}.</p>
 <details><summary>All contributions</summary><div class="wide"><table>
 <tr><th class="text">merchant</th><th class="text">task</th><th>others</th><th>without it</th><th>with it</th>
 <th>gain</th><th>95 % bounds</th></tr>

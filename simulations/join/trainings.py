@@ -34,8 +34,12 @@ class Trainings:
         Args:
             without: This merchant only receives: it takes no part in training, and is served what came of it.
         """
-        runs = [self._kept(seed, without) for seed in self.seeds]
+        runs = self.runs(without)
         return {name: averaged([run[name] for run in runs]) for name in runs[0]}
+
+    def runs(self, without: str = "") -> list[dict[str, Scores]]:
+        """Return the same for each seed by itself."""
+        return [self._kept(seed, without) for seed in self.seeds]
 
     def arrays(self, seed: int, without: str = "") -> SharedArrays:
         """Return what was released; a training that is finished is not repeated."""

@@ -24,7 +24,7 @@ def sentences(found: Joined) -> tuple[str, ...]:
         of_privacy(found.lines),
         of_own_data(found.curve, found.tasks),
         of_taking_part(found.taking_part),
-        for_the_others(found.merchant, found.contributions),
+        for_the_others(found.merchant, found.contributions, seeds=len(found.seeds)),
     )
     return tuple(filter(None, said))
 
@@ -147,8 +147,8 @@ def of_cost(cost: Cost) -> str:
     return f"{traffic}{budget if cost.role == 'train' else ''}."
 
 
-def for_the_others(merchant: str, found: Sequence[Contribution]) -> str:
-    """Return what the merchant adds for the others."""
+def for_the_others(merchant: str, found: Sequence[Contribution], *, seeds: int) -> str:
+    """Return what the merchant adds for the others; of a single seed the noise of one training may be it."""
     mine = [one for one in found if one.merchant == merchant]
     helped = [spoken(one.task) for one in mine if one.gain.verdict == "gains"]
     hurt = [spoken(one.task) for one in mine if one.gain.verdict == "loses"]
@@ -158,7 +158,8 @@ def for_the_others(merchant: str, found: Sequence[Contribution]) -> str:
         return f"For the others it makes no clear difference whether {merchant} takes part."
     parts = [f"do better on {_listed(helped)}"] if helped else []
     parts += [f"do worse on {_listed(hurt)}"] if hurt else []
-    return f"When {merchant} takes part the others {' and '.join(parts)}."
+    doubt = "" if seeds > 1 else "; with one seed that may be the noise of one training"
+    return f"When {merchant} takes part the others {' and '.join(parts)}{doubt}."
 
 
 def _change(task: Task, gain: float) -> str:

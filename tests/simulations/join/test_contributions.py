@@ -58,20 +58,30 @@ def scores(of: dict[str, float]) -> dict[str, Any]:
 
 
 class Trainings:
-    """With everybody losses are .5; without m0 they are .6 and .55, without m1 as before."""
+    """With everybody losses are .5; without m0 others', seed by seed; without m1 as before."""
 
     bench = bench(3)
 
-    def scores(self, without: str = "") -> dict[str, Any]:
+    def __init__(self, without_m0: list[float]) -> None:
+        self.without_m0 = without_m0
+
+    def runs(self, without: str = "") -> list[dict[str, Any]]:
         if without == "m0":
-            return scores({"m0": 0.9, "m1": 0.6, "m2": 0.55})
-        return scores({"m0": 0.5, "m1": 0.5, "m2": 0.5})
+            return [scores({"m0": 0.9, "m1": loss, "m2": loss - 0.05}) for loss in self.without_m0]
+        return [scores({"m0": 0.5, "m1": 0.5, "m2": 0.5}) for _ in self.without_m0]
 
 
 def test_what_a_merchant_adds_is_by_hand() -> None:
-    found, nothing = contributions(Trainings(), ["m0", "m1"])  # type: ignore[arg-type]
+    found, nothing = contributions(Trainings([0.6]), ["m0", "m1"])  # type: ignore[arg-type]
     # others lose .1 and .05 without it, .075 of .575 on average; its own row does not count
     assert (found.merchant, found.others) == ("m0", 2)
     assert found.gain.percent == pytest.approx(100 * 0.075 / 0.575, rel=0.01)
     assert found.gain.verdict == "gains"
     assert (nothing.gain.percent, nothing.gain.verdict) == (0.0, "cannot tell")
+
+
+def test_seeds_that_disagree_make_it_unsure() -> None:
+    (found,) = contributions(Trainings([0.6, 0.45]), ["m0"])  # type: ignore[arg-type]
+    # gains of .075 and -.075: the mean is zero, its error .075, on a mean metric without it of .5
+    assert found.gain.percent == pytest.approx(0.0, abs=0.1)
+    assert found.gain.high == pytest.approx(100 * 1.96 * 0.075 / 0.5, rel=0.05)

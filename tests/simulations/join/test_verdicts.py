@@ -153,10 +153,15 @@ def test_who_only_receives_pays_no_privacy() -> None:
 
 def test_what_it_adds_for_the_others_is_told_where_it_is_clear() -> None:
     found = [contribution(HELPS), contribution(HURTS, "units"), contribution(UNKNOWN, "late")]
-    assert for_the_others("acme", found) == (
+    assert for_the_others("acme", found, seeds=3) == (
         "When acme takes part the others do better on bad review and do worse on units."
     )
 
 
+def test_of_one_seed_the_noise_of_a_training_is_named() -> None:
+    said = for_the_others("acme", [contribution(HELPS)], seeds=1)
+    assert said.endswith("; with one seed that may be the noise of one training.")
+
+
 def test_what_others_add_is_not_its_own() -> None:
-    assert for_the_others("globex", [contribution(HELPS)]) == ""
+    assert for_the_others("globex", [contribution(HELPS)], seeds=3) == ""
