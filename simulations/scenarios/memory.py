@@ -8,6 +8,7 @@ Notation: N rows of a merchant, U units, B rows of a batch.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ from shared_model.schema import Federation, Task
 from .drawing import Drawn, draw
 from .options import ScenarioMarket
 from .outcomes import OUTCOMES
-from .tables import shoppers_of, tier
+from .tables import tier
 from .world import World
 
 
@@ -39,7 +40,6 @@ class ShopRows:
         tasks: Those that it has.
         rows_of: Task to row kind, which is that of a ready table.
         stored: All rows with their labels; ids are int32 here.
-        unit: Shopper of every row, numbered from 0, shape (N,).
         part: Part of the split of every row (`client.data.split.PARTS`), shape (N,).
     """
 
@@ -48,10 +48,13 @@ class ShopRows:
         self.name = drawn.character.name
         self.tasks: Mapping[str, Task] = {task: world.contract.tasks[task] for task in drawn.labels}
         self.stored = _encoded(world, drawn)
-        self.unit: NDArray[np.int64] = shoppers_of(drawn)
         self.part = world.part(drawn.day)
-        self._day = drawn.day.astype(np.int16)
-        self._rows: dict[tuple[str, str | None], Tensor] = {}
+        self._day, self._shopper = drawn.day.astype(np.int16), drawn.shopper.astype(np.int32)
+
+    @cached_property
+    def unit(self) -> NDArray[np.int64]:
+        """Shopper of every row, numbered from 0, shape (N,)."""
+        return np.unique(self._shopper, return_inverse=True)[1].astype(np.int64)
 
     @property
     def rows_of(self) -> Mapping[str, str]:

@@ -2,7 +2,6 @@
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from shared_model import schema
 
@@ -74,8 +73,3 @@ def _kind(world: World, drawn: Drawn, shoppers: int) -> str:
     if drawn.character.stranger:
         return "strangers"
     return f"group-{drawn.character.group + 1}" if world.options.groups > 1 else tier_of(shoppers)
-
-
-def shoppers_of(drawn: Drawn) -> NDArray[np.int64]:
-    """Return the shopper of every row numbered from 0, shape (n,)."""
-    return np.unique(drawn.shopper, return_inverse=True)[1].astype(np.int64)

@@ -84,6 +84,7 @@ class World:
         self.outputs = sum(self._counts)
         self.entries = sum(i.entries.total for i in self.inputs)
         self.knobs = {name: options.of_task(name) for name in contract.tasks}
+        self._categories = len(categories_of(contract))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -134,7 +135,7 @@ class World:
         pool = seeds.generator(self.options.seed, "shoppers")
         return pool.standard_normal((self.options.shopper_pool, self.numbers))
 
-    @property
+    @cached_property
     def numbers(self) -> int:
         """How many features are numbers."""
         return sum(i.entries.total for i in self.inputs if isinstance(i, Numbers))
@@ -169,10 +170,10 @@ class World:
         tasks = self._drawn_tasks(drawn)
         level = self.level + options.label_shift * drawn.standard_normal(self.outputs)
         means = options.feature_shift * drawn.standard_normal(self.numbers)
-        categories = len(categories_of(self.contract))
-        log_odds = options.feature_shift * drawn.standard_normal((categories, options.vocabulary))
+        log_odds = options.feature_shift * drawn.standard_normal((self._categories, options.vocabulary))
         group = number % options.groups
-        first, later = (self._coefficients(drawn, group, stranger, t) for t in (0, 1))
+        first = self._coefficients(drawn, group, stranger, 0)
+        later = self._coefficients(drawn, group, stranger, 1) if options.drift else None
         return Character(
             name=name,
             rows=rows,
@@ -183,7 +184,7 @@ class World:
             means=means,
             log_odds=log_odds,
             coefficients=first,
-            later=later if options.drift else None,
+            later=later,
         )
 
     def _coefficients(self, drawn: np.random.Generator, group: int, stranger: bool, time: int) -> Floats:
@@ -193,11 +194,9 @@ class World:
 
     def _drawn_tasks(self, drawn: np.random.Generator) -> tuple[str, ...]:
         """Each with its own chance; the nearest to it where none would be left."""
-        shares = np.array([knobs.share for knobs in self.knobs.values()])
-        uniform = drawn.random(len(shares))
-        kept = uniform < shares
-        kept[np.argmin(uniform - shares)] |= not kept.any()
-        return tuple(name for name, on in zip(self.knobs, kept, strict=True) if on)
+        uniform = drawn.random(len(self.knobs)).tolist()
+        missed = {n: u - k.share for u, (n, k) in zip(uniform, self.knobs.items(), strict=True)}
+        return tuple(name for name, by in missed.items() if by < 0) or (min(missed, key=missed.__getitem__),)
 
     def _per_output(self, values: Iterable[float]) -> Floats:
         """Repeat a number per task for each of its outputs, shape (O,)."""
