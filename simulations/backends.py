@@ -29,9 +29,9 @@ class Backend:
 
     Attributes:
         name: Which one.
-        engine: In process only: see `engines.Engine`.
-        cpus: Ray only: processors that one merchant at work occupies. As many merchants as fit work at the
-            same time.
+        engine: See `engines.Engine`; on Ray, of the merchants that one worker trains.
+        cpus: Ray only: processors that one worker occupies. The merchants of a round are spread over as many
+            workers as fit.
     """
 
     name: Name = "in-process"
@@ -75,7 +75,7 @@ def _ray(backend: Backend) -> Train:
     from . import ray_backend  # nothing of Ray is looked for before it is wanted
 
     ray_backend.require(backend.cpus)
-    return partial(ray_backend.train, cpus=backend.cpus)
+    return partial(ray_backend.train, cpus=backend.cpus, engine=backend.engine)
 
 
 _TRAIN: dict[Name, Callable[[Backend], Train]] = {"in-process": _in_process, "ray": _ray}

@@ -84,11 +84,7 @@ def train(
         on_round: Is told of every completed round.
         engine: How merchants train; what was chosen and why is written to `directory` (`vectorised.report`).
     """
-    nodes = {name: site.node_config(name, seed) for name in site.merchants}
-    federation = schema.load_federation(site.contract)
-    trainers = [name for name in site.merchants if name not in receivers]
-    shops = {name: FileShop(site.merchant(name, seed)) for name in trainers}
-    grid = VectorisedGrid(app, nodes, federation=federation, shops=shops, engine=engine)
+    grid = grid_of(site, seed, receivers=receivers, engine=engine)
     members = {
         grid.node_ids[name]: _member(site.merchant(name, seed), name in receivers) for name in site.merchants
     }
@@ -96,6 +92,17 @@ def train(
     released = coordinate(grid, registered(members), site, settings, on_round)
     report.write(directory, grid.ran)
     return released
+
+
+def grid_of(
+    site: Site, seed: int, *, receivers: Collection[str] = (), engine: Engine = "auto"
+) -> VectorisedGrid:
+    """Return the grid that reaches the merchants of a site in this process (arguments as in `train`)."""
+    nodes = {name: site.node_config(name, seed) for name in site.merchants}
+    trainers = [name for name in site.merchants if name not in receivers]
+    shops = {name: FileShop(site.merchant(name, seed)) for name in trainers}
+    federation = schema.load_federation(site.contract)
+    return VectorisedGrid(app, nodes, federation=federation, shops=shops, engine=engine)
 
 
 def coordinate(

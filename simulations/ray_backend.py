@@ -1,7 +1,8 @@
 """Train a federation of simulated merchants in Flower's Ray simulation: many cores, or many machines.
 
-ClientApp, coordinator and strategy are those of every other grid. What Ray adds is processes, so merchants
-work at the same time and their messages are real bytes. `RAY_ADDRESS` names a running cluster; the run
+Merchants, coordinator and strategy are those of every other grid. What Ray adds is processes: every node of
+Flower's simulation is a worker that trains a part of a round's merchants together, as one process would
+(`simulations/batching.py`), and messages are real bytes. `RAY_ADDRESS` names a running cluster; the run
 directory must then lie where all its machines read and write. Without it Ray starts on this machine.
 
 Starting Ray takes about ten seconds, so small federations are quicker in one process. A merchant that never
@@ -11,20 +12,19 @@ comes back keeps its worker busy, and the end of the training waits for it.
 import importlib.util
 import logging
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from threading import Event, Thread
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from flwr.app import Context, Message
+from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 
-from client.app import client_app
-from client.reach import NodeConfig, ReachableMerchant, merchant_for
 from server.config import RunSettings
 from server.coordinator import RoundSummary
 from server.roster import asked, waiting
@@ -32,12 +32,11 @@ from server.streaming import StreamingGrid
 from shared_model.errors import AggregationError, ConfigError
 from shared_model.protocol import SharedArrays
 
-from .federated import Site, coordinate
+from .batching import BatchedGrid, worker_app
+from .engines import Engine
+from .federated import Site, coordinate, grid_of
 
 T = TypeVar("T")
-
-_PARTITION = "partition-id"
-"""Under which Flower tells a simulated node its position among all of them."""
 
 _POLL_SECONDS = 0.1
 _STARTING_SECONDS = 600.0
@@ -68,6 +67,7 @@ def train(
     receivers: Collection[str] = (),
     on_round: Callable[[RoundSummary], None] | None = None,
     cpus: int = 1,
+    engine: Engine = "auto",
 ) -> SharedArrays:
     """Train on Ray and return the released arrays; go on where an earlier call in `directory` stopped.
 
@@ -78,21 +78,29 @@ def train(
         seed: Of initial weights and of every merchant's draws.
         receivers: Merchants that take no part in training.
         on_round: Is told of every completed round, in the coordinator's thread.
-        cpus: Processors that one merchant at work occupies.
+        cpus: Processors that one worker occupies; the merchants of a round are spread over as many as fit.
+        engine: How the merchants of one worker train.
 
     Raises:
         AggregationError: Ray stopped, the merchants did not answer, or a round could not be completed.
     """
-    nodes = [site.node_config(name, seed) for name in site.merchants if name not in receivers]
+    names = [name for name in site.merchants if name not in receivers]
     settings = RunSettings(directory=directory, lineage=lineage, seed=seed, durable=False)
     stopped = Event()
 
     def coordinated(grid: Grid) -> SharedArrays:
-        stoppable = StreamingGrid(_Stoppable(grid, stopped), poll_seconds=_POLL_SECONDS)
-        roster = waiting(asked(), members=len(nodes), seconds=_STARTING_SECONDS)
-        return coordinate(stoppable, roster, site, settings, on_round)
+        batched = BatchedGrid(_Stoppable(grid, stopped), len(names))
+        roster = waiting(asked(seconds=_STARTING_SECONDS), members=len(names), seconds=_STARTING_SECONDS)
+        return coordinate(
+            StreamingGrid(batched, poll_seconds=_POLL_SECONDS), roster, site, settings, on_round
+        )
 
-    return _simulated(coordinated, nodes, cpus, stopped)
+    here = Site(contract=site.contract.absolute(), merchants={n: site.merchants[n].absolute() for n in names})
+    merchants = worker_app(
+        partial(_merchants, _Opened(here.contract, tuple(here.merchants.items()), seed, engine))
+    )
+    workers = min(len(names), max(1, _processors() // cpus))
+    return _simulated(coordinated, merchants, workers, cpus, stopped)
 
 
 class _Stoppable(StreamingGrid):
@@ -118,7 +126,11 @@ class _Stoppable(StreamingGrid):
 
 
 def _simulated(
-    coordinated: Callable[[Grid], SharedArrays], nodes: Sequence[NodeConfig], cpus: int, stopped: Event
+    coordinated: Callable[[Grid], SharedArrays],
+    merchants: ClientApp,
+    workers: int,
+    cpus: int,
+    stopped: Event,
 ) -> SharedArrays:
     """Return what `coordinated` returns inside Flower's simulation, or raise what it raises.
 
@@ -132,7 +144,8 @@ def _simulated(
     def main(grid: Grid, context: Context) -> None:
         _settle(outcome, lambda: coordinated(grid))
 
-    Thread(target=lambda: _settle(crash, lambda: _simulate(server, nodes, cpus)), name="simulation").start()
+    work = partial(_simulate, server, merchants, workers, cpus)
+    Thread(target=lambda: _settle(crash, work), name="simulation").start()
     try:
         while not crash.done():
             wait([crash], timeout=_POLL_SECONDS)  # in slices: beside Polars a signal ends no wait for a lock
@@ -144,16 +157,15 @@ def _simulated(
     return outcome.result()
 
 
-def _simulate(server: ServerApp, nodes: Sequence[NodeConfig], cpus: int) -> None:
+def _simulate(server: ServerApp, merchants: ClientApp, workers: int, cpus: int) -> None:
     from flwr.simulation import run_simulation
 
     options: Any = {
         "client_resources": {"num_cpus": cpus, "num_gpus": 0},
         "init_args": {"logging_level": logging.ERROR},
     }
-    merchants = client_app(partial(_merchant_of, nodes))
     with _quiet():
-        run_simulation(server, merchants, len(nodes), backend_config=options)
+        run_simulation(server, merchants, workers, backend_config=options)
 
 
 def _settle(future: "Future[T]", work: Callable[[], T]) -> None:
@@ -163,11 +175,36 @@ def _settle(future: "Future[T]", work: Callable[[], T]) -> None:
         future.set_exception(error)
 
 
-def _merchant_of(nodes: Sequence[NodeConfig], context: Context) -> ReachableMerchant:
-    """Return the merchant of a simulated node; runs in a worker of Ray's, which keeps merchants open."""
+class _Opened(NamedTuple):
+    """Which merchants a worker opens, and how they train."""
+
+    contract: Path
+    merchants: tuple[tuple[str, Path], ...]
+    seed: int
+    engine: Engine
+
+
+@lru_cache(maxsize=1)
+def _merchants(opened: _Opened) -> Grid:
+    """Return the grid that reaches the merchants; runs in a worker of Ray's, which keeps them open."""
     torch.set_num_threads(1)
     logging.getLogger("flwr").setLevel(logging.ERROR)
-    return merchant_for(nodes[int(context.node_config[_PARTITION])])
+    site = Site(contract=opened.contract, merchants=dict(opened.merchants))
+    return grid_of(site, opened.seed, engine=opened.engine)
+
+
+def _processors() -> int:
+    """Return how many processors Ray has, here or in the cluster that `RAY_ADDRESS` names."""
+    address = os.environ.get("RAY_ADDRESS")
+    if not address:
+        return os.cpu_count() or 1
+    import ray
+
+    ray.init(address=address, logging_level=logging.ERROR)
+    try:
+        return int(ray.cluster_resources()["CPU"])  # type: ignore[no-untyped-call]
+    finally:
+        ray.shutdown()
 
 
 @contextmanager
