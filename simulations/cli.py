@@ -44,10 +44,8 @@ Data = Annotated[
 ]
 Out = Annotated[Path | None, typer.Option(help="Run directory; a new one under runs/ by default.")]
 On = Annotated[backends.Name, typer.Option("--backend", help="Merchants work in this process, or on Ray.")]
-By = Annotated[
-    Engine, typer.Option("--engine", help="In process: merchants train one after another, or together.")
-]
-Cpus = Annotated[int, typer.Option(min=1, help="Ray only: processors that one merchant occupies.")]
+By = Annotated[Engine, typer.Option("--engine", help="Merchants train one after another, or together.")]
+Cpus = Annotated[int, typer.Option(min=1, help="Ray only: processors that one worker occupies.")]
 Workers = Annotated[int, typer.Option(min=1, help="Trainings at a time.")]
 ExperimentFile = Annotated[Path, typer.Argument(help="The experiment's TOML file.")]
 
@@ -326,10 +324,13 @@ def benchmark(
         Path | None, typer.Option("--json", help="Write one benchmark's figures there.")
     ] = None,
     output: Annotated[Path | None, typer.Option(help="Write NAME.json of every benchmark there.")] = None,
+    pfl_python: Annotated[
+        Path | None, typer.Option(help="Python of an environment with pfl-research, for `engines`.")
+    ] = None,
 ) -> None:
     """Measure; print every figure beside its target."""
-    from .benchmarks import BENCHMARKS
-    from .benchmarks.report import table, write
+    from .benchmarks import BENCHMARKS, engines
+    from .benchmarks.report import environment, table, write
 
     chosen = names or list(BENCHMARKS)
     for name in chosen:
@@ -340,8 +341,9 @@ def benchmark(
             "fedbazaar-sim benchmark", "--json", str(json_file), "--output for several benchmarks"
         )
     for name in chosen:
-        measured = BENCHMARKS[name]()
+        measured = engines.run(pfl_python=pfl_python) if name == "engines" else BENCHMARKS[name]()
         _console.print(table(name, measured))
+        _console.print(", ".join(f"{fact} {value}" for fact, value in environment().items()))
         if json_file:
             write(json_file, measured)
         if output:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from . import aggregation, audit, deployment, encoding, ledger, overhead, private
+from . import aggregation, audit, deployment, encoding, engines, ledger, overhead, private
 from .report import Result
 
 BENCHMARKS: dict[str, Callable[[], list[Result]]] = {
@@ -13,5 +13,6 @@ BENCHMARKS: dict[str, Callable[[], list[Result]]] = {
     "ledger": ledger.run,
     "audit": audit.run,
     "private": private.run,
+    "engines": engines.run,
 }
 """Name -> the function that measures."""

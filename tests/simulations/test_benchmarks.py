@@ -12,6 +12,7 @@ from simulations.benchmarks import (
     audit,
     deployment,
     encoding,
+    engines,
     exports,
     ledger,
     overhead,
@@ -60,7 +61,8 @@ def test_copying_and_adding_take_processor_time():
 def test_every_benchmark_is_in_the_table():
     assert {
         "overhead": overhead.run, "encoding": encoding.run, "deployment": deployment.run,
-        "aggregation": aggregation.run, "ledger": ledger.run, "audit": audit.run, "private": private.run,
+        "aggregation": aggregation.run, "ledger": ledger.run, "audit": audit.run,
+        "private": private.run, "engines": engines.run,
     } == BENCHMARKS  # fmt: skip
 
 

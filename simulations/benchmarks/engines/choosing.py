@@ -1,0 +1,53 @@
+"""Whether `auto` chooses well: its time against the better of the two engines, over a grid of work."""
+
+import itertools
+from collections.abc import Iterator
+from statistics import median
+from typing import NamedTuple
+
+from simulations.engines import Engine
+
+from . import ours
+from .work import Work, product, replaced
+
+WIDTHS, ASKED, BUCKETS = (16, 64, 256, 512), (2, 5, 20), (0, 2_000, 50_000)
+_ROUNDS, _TURNS = 4, 2
+
+
+class Point(NamedTuple):
+    """One kind of work, and how well `auto` did on it.
+
+    Attributes:
+        name: Of the work.
+        share: The better engine's time over that of `auto`; 1 where it is the better one.
+    """
+
+    name: str
+    share: float
+
+
+def points() -> Iterator[tuple[str, Work]]:
+    """Yield the grid: every width and cohort without tables, and every table at one width."""
+    for width, asked in itertools.product(WIDTHS, ASKED):
+        yield f"width {width}, {asked} merchants", product(rounds=_ROUNDS, asked=asked, hidden=(width, width))
+    for buckets, asked in itertools.product(BUCKETS[1:], ASKED[1:]):
+        yield f"tables of {buckets}, {asked} merchants", product(rounds=_ROUNDS, asked=asked, buckets=buckets)
+
+
+def worst() -> Point:
+    """Return the point of the grid at which `auto` does worst."""
+    return min((Point(name, _share(work)) for name, work in points()), key=lambda point: point.share)
+
+
+def _share(work: Work) -> float:
+    """Return the better engine's time over that of the one that `auto` chose.
+
+    The two are timed in turn; `auto` needs no time of its own, since it is one of them.
+    """
+    chosen: Engine = "vectorised" if ours.ran(replaced(work, rounds=1), "auto").together else "loop"
+    times: dict[Engine, list[float]] = {"loop": [], "vectorised": []}
+    for _ in range(_TURNS):
+        for engine, seconds in times.items():
+            seconds += ours.ran(work, engine).cpu[1:]  # the first round finds memory
+    medians = {engine: median(seconds) for engine, seconds in times.items()}
+    return min(medians.values()) / medians[chosen]

@@ -1,0 +1,1 @@
+"""Other engines on the standard work, each in processes of its own."""
