@@ -25,6 +25,9 @@ from .averaging import Average
 FOLDER = "checkpoints"
 _FORMAT = "1"
 
+_LARGE = 1 << 20
+"""Bytes from which on an array rests in its file."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -68,7 +71,7 @@ def save(directory: Path, checkpoint: Checkpoint, *, keep: int = 2, durable: boo
         OSError: The disk is full or not writable; earlier checkpoints are as they were.
     """
     progress = checkpoint.progress
-    path = directory / FOLDER / f"round-{progress.round:06d}.safetensors"
+    path = _file(directory, progress)
     metadata = {
         "format": _FORMAT,
         "protocol": str(protocol.VERSION),
@@ -83,6 +86,18 @@ def save(directory: Path, checkpoint: Checkpoint, *, keep: int = 2, durable: boo
     for old in _newest_first(directory)[keep:]:
         old.unlink()
     return path
+
+
+def rest(directory: Path, progress: Progress) -> None:
+    """Let the large arrays of `progress` rest in the file that `save` wrote of it.
+
+    Between two server steps nobody looks at them, so a process need not hold them while merchants train.
+    """
+    path = _file(directory, progress)
+    for group, arrays in _groups(progress).items():
+        large = [name for name, array in arrays.items() if array.nbytes >= _LARGE]
+        found = files.mapped(path, [f"{group}/{name}" for name in large])
+        arrays.update({name: found[f"{group}/{name}"] for name in large})
 
 
 def latest(directory: Path) -> Checkpoint | None:
@@ -105,6 +120,10 @@ def latest(directory: Path) -> Checkpoint | None:
             "or remove the run directory to start afresh under a new lineage."
         )
     return None
+
+
+def _file(directory: Path, progress: Progress) -> Path:
+    return directory / FOLDER / f"round-{progress.round:06d}.safetensors"
 
 
 def _newest_first(directory: Path) -> list[Path]:
@@ -131,12 +150,15 @@ def _read(path: Path) -> Checkpoint:
 
 
 def _tensors(progress: Progress) -> dict[str, Tensor]:
-    groups = {"iterate": progress.iterate, "average": progress.average.mean, **progress.moments}
     return {
         f"{group}/{name}": torch.from_numpy(array)
-        for group, arrays in groups.items()
+        for group, arrays in _groups(progress).items()
         for name, array in arrays.items()
     }
+
+
+def _groups(progress: Progress) -> dict[str, Arrays]:
+    return {"iterate": progress.iterate, "average": progress.average.mean, **progress.moments}
 
 
 def _under(group: str, tensors: Mapping[str, Tensor]) -> Arrays:

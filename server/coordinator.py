@@ -127,19 +127,22 @@ def train(
             note=note,
         )
         while strategy.progress.round < federation.federation.rounds:
+            strategy.prepare()
+            checkpoint.rest(directory, strategy.progress)
             summary = _round(strategy, grid, federation, note)
             _save(federation, strategy.progress, settings, note)
             if on_round:
                 on_round(summary)
+            del summary  # or its arrays would stay during the next round
         note("run_finished", round=strategy.progress.round)
         return released(federation, strategy.progress)
 
 
 def released(federation: Federation, progress: Progress) -> SharedArrays:
-    """Return the arrays that a finished run gives to the merchants."""
-    if federation.server.average == "last_half" and progress.average.count:
-        return wire.rounded(progress.average.mean)
-    return wire.rounded(progress.iterate)
+    """Return the arrays that a finished run gives to the merchants; those of `progress` are used up."""
+    averaged = federation.server.average == "last_half" and progress.average.count
+    found = progress.average.mean if averaged else progress.iterate
+    return {name: wire.rounded({name: found.pop(name)})[name] for name in list(found)}
 
 
 def _begun(federation: Federation, initial: SharedArrays, settings: RunSettings, note: Note) -> Progress:

@@ -107,6 +107,10 @@ class FederatedStrategy(Strategy):
             return start.arrays
         return precision.rounded(self.progress.iterate, PRECISIONS["float32"])
 
+    def prepare(self) -> None:
+        """Make what the next round starts from; after that only the server step looks at the iterate."""
+        self._start_of(self.progress)
+
     @property
     def arrays(self) -> ArrayRecord:
         """The current shared arrays as they travel."""

@@ -9,7 +9,7 @@ Guarantees:
 import json
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -91,6 +91,24 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise StateError(
             f"{path} is damaged ({error}). Restore it from a copy, or remove it to start afresh."
         ) from error
+
+
+def mapped(path: Path, names: Iterable[str]) -> dict[str, NDArray[Any]]:
+    """Return arrays of a file that `write_tensors` wrote, as they lie in it.
+
+    Numbers are read when they are looked at and then take no memory of the process that the system could not
+    take back. The file may be removed or replaced meanwhile, but must not be written to.
+    """
+    with path.open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        described = json.loads(file.read(size))
+    kinds, found = {name: kind for kind, name in _KINDS.items()}, {}
+    for name in names:
+        told = described[name]
+        offset = 8 + size + told["data_offsets"][0]
+        shape = tuple(told["shape"])
+        found[name] = np.asarray(np.memmap(path, kinds[told["dtype"]], "c", offset, shape))
+    return found
 
 
 def _header(arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> bytes:

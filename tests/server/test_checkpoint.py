@@ -85,3 +85,30 @@ def test_a_full_disk_leaves_the_checkpoint_before(tmp_path, monkeypatch):
         checkpoint.save(tmp_path, make_checkpoint(2))
     assert checkpoint.latest(tmp_path).progress.round == 1
     assert len(list((tmp_path / FOLDER).iterdir())) == 1
+
+
+def test_large_arrays_rest_in_their_file_and_small_ones_stay(tmp_path):
+    large = np.random.default_rng(0).normal(size=(1 << 16, 2))
+    progress = Progress(
+        round=1,
+        iterate={"table": large.copy(), "bias": np.ones(3)},
+        moments={"first": {"table": large + 1}},
+        average=Average(1, {"table": large + 2}),
+    )
+    written = Checkpoint(fingerprint="f", lineage="first", progress=progress)
+    checkpoint.save(tmp_path, written)
+    checkpoint.rest(tmp_path, progress)
+    for arrays, added in ((progress.iterate, 0), (progress.moments["first"], 1), (progress.average.mean, 2)):
+        assert isinstance(arrays["table"].base, np.memmap)
+        np.testing.assert_array_equal(arrays["table"], large + added)
+    assert progress.iterate["bias"].base is None
+
+
+def test_arrays_rest_on_when_their_file_is_replaced_and_removed(tmp_path):
+    progress = Progress(round=1, iterate={"table": np.full((1 << 18,), 3.0)})
+    written = Checkpoint(fingerprint="f", lineage="first", progress=progress)
+    path = checkpoint.save(tmp_path, written)
+    checkpoint.rest(tmp_path, progress)
+    checkpoint.save(tmp_path, written)
+    path.unlink()
+    assert (progress.iterate["table"] == 3.0).all()
