@@ -58,7 +58,7 @@ def kill_when(happened: Callable[[], bool], process: "subprocess.Popen[bytes]") 
 
 def reached(out: Path, number: int) -> Callable[[], bool]:
     """Whether the round was opened; it takes milliseconds, so the kill falls somewhere into it."""
-    journal, line = out / "seed-0" / "journal.jsonl", f'"round": {number}}}'.encode()
+    journal, line = out / "seed-0" / "journal.jsonl", f'"round": {number},'.encode()
 
     def opened() -> bool:
         lines = journal.read_bytes().splitlines() if journal.exists() else []
