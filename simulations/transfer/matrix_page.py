@@ -67,7 +67,7 @@ def draw(found: Matrix, task: Task) -> Figure:
         height = 1.1 + 0.24 * len(sources)
         figure = Figure(figsize=(7.2, 0.5 + height * (2 if crowded else 1)))
         grid = figure.subplots(3 - across, across, squeeze=False).ravel()
-        heading(figure, f"{spoken(task.name)}: gain over alone, %")
+        heading(figure, f"{spoken(task.name)}: gain over alone, % (source left, target above)")
         for axes, (serving, how) in zip(grid, SERVINGS.items(), strict=True):
             cells = [[_shade(table.get((serving, s, t))) for t in targets] for s in sources]
             columns = [_broken(named[t], 9 if crowded else 14) for t in targets]
@@ -75,7 +75,7 @@ def draw(found: Matrix, task: Task) -> Figure:
             heat_map(axes, cells, rows=rows, columns=columns, strongest=_STRONGEST, size=6.0)
             for place in range(len(targets)):
                 axes.add_patch(Rectangle((place, place), 1, 1, fill=False, edgecolor=INK, linewidth=1.2))
-            axes.set_xlabel(f"target (above), from source (left), {how}", fontsize="small")
+            axes.set_xlabel(f"served {how}", fontsize="small")
     return figure
 
 
