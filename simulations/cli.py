@@ -229,6 +229,14 @@ def schedule(
 
 
 @app.command()
+def scale(
+    file: Annotated[Path, typer.Argument(help="The scale study's TOML file.")], out: Out = None
+) -> None:
+    """Train made-up markets of ever more merchants in memory: time, memory, quality. Goes on if stopped."""
+    _study("scale", file, out or Path("runs") / f"scale-{file.stem}", {})
+
+
+@app.command()
 def partition(
     experiment: ExperimentFile, out: Annotated[Path, typer.Option(help="Where to.")], data: Data = None
 ) -> None:
@@ -441,6 +449,14 @@ def _show_schedule(found: Any, directory: Path) -> None:
     _console.print(f"\nPage: {directory / 'schedule.html'}", soft_wrap=True)
 
 
+def _show_scale(found: Any, directory: Path) -> None:
+    from .scale import page
+
+    _console.print(page.table(found))
+    _console.print(f"\n{page.answer(found)}", markup=False, soft_wrap=True)
+    _console.print(f"\nPage: {directory / 'scale.html'}", soft_wrap=True)
+
+
 _SHOWN: dict[str, Callable[[Any, Path], None]] = {
     "run": _show_run,
     "frontier": _show_frontier,
@@ -448,6 +464,7 @@ _SHOWN: dict[str, Callable[[Any, Path], None]] = {
     "matrix": _show_matrix,
     "join": _show_join,
     "compare": _show_compare,
+    "scale": _show_scale,
     "schedule": _show_schedule,
     "sweep": _show_sweep,
 }

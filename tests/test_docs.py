@@ -17,6 +17,7 @@ from server.deployment.market import Settings
 from server.enrolment import Members
 from shared_model.schema import Federation, parse_federation
 from simulations.experiment import Experiment
+from simulations.scale.plan import File as ScaleFile
 from simulations.schedule.plan import File as ScheduleFile
 from simulations.sweep.plan import File as SweepFile
 from tests import cli_reference
@@ -54,6 +55,7 @@ ROOTS: dict[str, type] = {
     "address": Settings,
     "sweep": SweepFile,
     "schedule": ScheduleFile,
+    "scale": ScaleFile,
 }
 """What only a whole file of a kind begins with -> that kind."""
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from . import aggregation, audit, deployment, encoding, engines, ledger, overhead, private
+from . import aggregation, audit, deployment, encoding, engines, ledger, overhead, private, scale
 from .report import Result
 
 BENCHMARKS: dict[str, Callable[[], list[Result]]] = {
@@ -14,5 +14,6 @@ BENCHMARKS: dict[str, Callable[[], list[Result]]] = {
     "audit": audit.run,
     "private": private.run,
     "engines": engines.run,
+    "scale": scale.run,
 }
 """Name -> the function that measures."""

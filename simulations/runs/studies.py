@@ -253,6 +253,24 @@ def _inputs_of_schedule(asked: Asked) -> Inputs:
     return replace(read, files=(asked.file, *read.files), seeds=seeds)
 
 
+def _scale(asked: Asked, progress: Progress) -> Any:
+    from ..scale import page, plan
+
+    planned = plan.load(asked.file)
+    found = page.run(planned, asked.file, asked.out, asked.command, progress)
+    page.write(found, asked.out / "scale.json")
+    page.write_page(found, asked.out / "scale.html")
+    return found
+
+
+def _inputs_of_scale(asked: Asked) -> Inputs:
+    from ..scale import plan
+
+    planned = plan.load(asked.file)
+    seeds = (planned.scale.seed,)
+    return Inputs(files=(asked.file, planned.contract), data=(), seeds=seeds, arguments=asked.arguments)
+
+
 STUDIES: dict[str, Study] = {
     "run": Study(perform=_run, inputs=inputs_of_experiment, results=("result.json", *TRAININGS)),
     "frontier": Study(
@@ -276,6 +294,7 @@ STUDIES: dict[str, Study] = {
         inputs=_inputs_of_comparison,
         results=("compare.json", "predictions/**/*.npz", "truth/**/*.npz"),
     ),
+    "scale": Study(perform=_scale, inputs=_inputs_of_scale, results=("scale.json", "sizes/*.json")),
     "schedule": Study(
         perform=_schedule, inputs=_inputs_of_schedule, results=("schedule.json", "trained/*/curve.json")
     ),

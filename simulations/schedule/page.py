@@ -5,6 +5,7 @@ from pathlib import Path
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import ScalarFormatter
 from rich.table import Table
 from rich.text import Text
 
@@ -92,6 +93,8 @@ def draw(found: Results) -> Figure:
         figure, grid = panels(2 if trained(found) else 1, most=2, height=2.8)
         heading(figure, "How long it takes, and whom it hears")
         _scatter(grid[0], found)
+        handles, labels = grid[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=4)
         if trained(found):
             _curves(grid[1], found)
     return figure
@@ -106,9 +109,9 @@ def _scatter(axes: Axes, found: Results) -> None:
         axes.axvline(found.lines[found.recommended].hours or 0.0, color=BLUE, linewidth=1.0)
     axes.axhline(100 * found.wanted, color=GREY, linewidth=0.8)
     axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(ScalarFormatter())
     axes.set_xlabel("hours until the end")
     axes.set_title("answers used, % of those possible")
-    axes.legend(fontsize="small")
     axes.grid(axis="y")
 
 

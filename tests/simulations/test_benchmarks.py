@@ -18,6 +18,7 @@ from simulations.benchmarks import (
     overhead,
     private,
     report,
+    scale,
 )
 from simulations.benchmarks.report import Result
 
@@ -63,6 +64,7 @@ def test_every_benchmark_is_in_the_table():
         "overhead": overhead.run, "encoding": encoding.run, "deployment": deployment.run,
         "aggregation": aggregation.run, "ledger": ledger.run, "audit": audit.run,
         "private": private.run, "engines": engines.run,
+        "scale": scale.run,
     } == BENCHMARKS  # fmt: skip
 
 
