@@ -31,7 +31,8 @@ MINIBATCH = {"federation": {"full_batch": False, "expected_batch": 8, "local_ste
 
 
 def train(site: Site, directory: Path, *, seed: int = 0) -> SharedArrays:
-    return federated.train(site, directory=directory, lineage=directory.name, seed=seed)
+    """Every merchant behind the ClientApp, whose messages are looked at."""
+    return federated.train(site, directory=directory, lineage=directory.name, seed=seed, engine="loop")
 
 
 @pytest.fixture(scope="module")
