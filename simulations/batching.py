@@ -11,10 +11,11 @@ from typing import NamedTuple
 
 from flwr.app import ArrayRecord, ConfigRecord, Context, Error, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
-from flwr.proto.node_pb2 import NodeInfo
 from flwr.serverapp import Grid
 
 from server.streaming import WrappedGrid
+
+from .in_process import Node
 
 _BATCH, _COMMON = "batch", "common"
 """Of a batch: the record that says whose records the others are; the prefix of records that all have."""
@@ -43,9 +44,9 @@ class BatchedGrid(WrappedGrid):
         """Return the ids of all merchants' nodes; of none before there is a worker."""
         return list(self._nodes) if list(self._grid.get_node_ids()) else []
 
-    def get_nodes(self) -> Iterable[NodeInfo]:
+    def get_nodes(self) -> Iterable[Node]:
         """Return all merchants' nodes."""
-        return [NodeInfo(node_id=node) for node in self.get_node_ids()]
+        return [Node(node_id=node) for node in self.get_node_ids()]
 
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
         """Send questions, about as many to every worker."""

@@ -22,6 +22,9 @@ from flwr.serverapp import Grid
 from flwr.supercore.run import Run
 from flwr.supercore.task_identity import TaskIdentity
 
+Node = NodeInfo
+"""What Flower says of a node; its own name for it is private."""
+
 NodeConfig = Mapping[str, bool | float | int | str]
 """What Flower's `--node-config` would say at this merchant."""
 
