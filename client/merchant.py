@@ -126,7 +126,7 @@ class Merchant:
 
     def describe(self) -> Description:
         """Return the public facts about this merchant."""
-        tasks = frozenset(t for t in self.rounds.tasks() if self._model.head(t).uses_prior)
+        tasks = frozenset(t for t in self.rounds.tasks() if self._model.head(t).is_shared)
         return Description(name=self.config.name, tier=self.config.tier, tasks=tasks, role=self.config.role)
 
     def train(self, instruction: Instruction, arrays: SharedArrays) -> Answer:

@@ -78,6 +78,11 @@ class Head(nn.Module):
         self.log_variance = _zero(1, 1)
 
     @property
+    def is_shared(self) -> bool:
+        """Whether anything of the head travels that its logits read."""
+        return self.uses_prior
+
+    @property
     def is_weighed(self) -> bool:
         """Whether a variance weighs the task; the one that is shared does not where the merchant is alone."""
         return self.log_variance is not None and (self.uses_prior or self.prior is None)

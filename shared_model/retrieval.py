@@ -95,6 +95,11 @@ class RetrievalHead(Head):
         self.is_residual = False  # popularity is learnt in rounds too, or the tower would have to explain it
 
     @property
+    def is_shared(self) -> bool:
+        """Whether anything of the head travels: the tower, or what repeats are worth."""
+        return self.uses_prior or self.repeats is not None
+
+    @property
     def own_repeats(self) -> Linear | None:
         """What earlier purchases are worth at this merchant beyond that."""
         found = dict(self.own.named_children()).get("repeats")

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from shared_model import declared, files
 from shared_model.errors import ConfigError, StateError
-from shared_model.schema import Federation, Role, load_federation
+from shared_model.schema import Federation, Retrieval, Role, Task, load_federation
 
 from .. import heads
 from ..enrolment import Enrolled, Members
@@ -145,8 +145,15 @@ def _tier(federation: Federation, tier: str | None) -> str:
 def _tasks(federation: Federation, tasks: Sequence[str]) -> tuple[str, ...]:
     if unknown := [task for task in tasks if task not in federation.tasks]:
         raise ConfigError("enroll", "--tasks", unknown[0], ", ".join(federation.tasks))
-    common = [name for name, task in federation.tasks.items() if task.head != "local"]
+    common = [name for name, task in federation.tasks.items() if _is_shared(federation, task)]
     return tuple(dict.fromkeys(tasks or common or federation.tasks))
+
+
+def _is_shared(federation: Federation, task: Task) -> bool:
+    """Whether anything of a task's head travels."""
+    if isinstance(task, Retrieval):
+        return federation.privacy is None and (bool(task.content) or task.repeats)
+    return task.head != "local"
 
 
 def _write(market: Market, members: Mapping[str, Enrolled]) -> None:

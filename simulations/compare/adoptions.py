@@ -15,7 +15,6 @@ from client.evaluation import logits_of
 from client.merchant import Merchant
 from shared_model import schema
 from shared_model.protocol import Instruction, SharedArrays
-from shared_model.retrieval import RetrievalHead
 
 Adoption = Literal["heads", "prior", "fine_tuned", "ditto", "mixture", "chosen"]
 
@@ -67,8 +66,7 @@ def _heads(adopted: Adopted, task: str, rows: Tensor) -> Tensor:
 def _prior(adopted: Adopted, task: str, rows: Tensor) -> Tensor | None:
     """The release alone, as a merchant gets it on its first day; of some item choices it says nothing."""
     dataset, model = adopted.contestants.dataset, adopted.contestants.models["federated"]
-    head = model.head(task)
-    if isinstance(head, RetrievalHead) and head.prior is None and head.repeats is None:
+    if _is_choice(adopted, task) and not model.head(task).is_shared:
         return None
     return logits_of(model, dataset, task, rows, own=False)
 

@@ -62,6 +62,13 @@ def written(tmp_path: Path) -> tuple[Path, Path]:
     return write_shop(tmp_path / "acme", lines()), tmp_path / "federation.toml"
 
 
+def test_a_merchant_says_that_it_trains_what_is_learnt_together(tmp_path: Path) -> None:
+    alone = {**CONTRACT, "tasks": {"next_item": TASK}}
+    (tmp_path / "federation.toml").write_text(tomli_w.dumps(alone))
+    merchant = shops.opened(write_shop(tmp_path / "acme", lines()), tmp_path / "federation.toml")
+    assert merchant.describe().tasks == {"next_item"}  # or the coordinator would leave its numbers out
+
+
 def test_a_round_moves_what_is_learnt_together_and_no_residual(written: tuple[Path, Path]) -> None:
     merchant = shops.opened(*written)
     arrays = initial_shared(load_federation(written[1]), 0)

@@ -29,6 +29,12 @@ def test_it_trains_all_tasks_whose_heads_are_shared_unless_told_otherwise(tmp_pa
     assert [first.tasks, second.tasks] == [("late",), ("next_item",)]
 
 
+def test_it_trains_an_item_choice_of_which_anything_travels(tmp_path: Path) -> None:
+    contract = CONTRACT.replace('kind = "retrieval"', 'kind = "retrieval"\nrepeats = true')
+    member = members.enroll(founded(tmp_path, text=contract), node_key(tmp_path), "acme")
+    assert member.tasks == ("late", "next_item")
+
+
 def test_members_are_added_to_those_that_are_there(tmp_path: Path) -> None:
     assert list(members.enrolled(with_members(founded(tmp_path), "bravo", "acme"))) == ["bravo", "acme"]
 
