@@ -62,12 +62,13 @@ def swept() -> Iterator[None]:
 @pytest.mark.ray
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
 @pytest.mark.usefixtures("swept")
-def test_ray_and_one_process_release_the_same_arrays(tmp_path: Path) -> None:
+def test_cohorts_on_ray_and_a_loop_in_one_process_release_the_same_arrays(tmp_path: Path) -> None:
     site = experiments.site(tmp_path)
     arguments = {"lineage": "parity", "seed": 0}
-    here = train_on(Backend())(site, directory=tmp_path / "here", **arguments)  # type: ignore[arg-type]
+    alone, together = Backend(engine="loop"), Backend(name="ray", engine="vectorised")
+    here = train_on(alone)(site, directory=tmp_path / "here", **arguments)  # type: ignore[arg-type]
     experiments.forget(site)
-    there = train_on(Backend(name="ray"))(site, directory=tmp_path / "there", **arguments)  # type: ignore[arg-type]
+    there = train_on(together)(site, directory=tmp_path / "there", **arguments)  # type: ignore[arg-type]
     assert there.keys() == here.keys()
     assert max(np.abs(there[name] - here[name]).max() for name in here) < 1e-6
     assert closed(tmp_path / "there") == closed(tmp_path / "here")
