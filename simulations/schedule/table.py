@@ -162,7 +162,8 @@ def _line(plan: Plan, point: Point, runs: _Runs, looks: tuple[Look, ...]) -> Lin
     tallies = [tally for tally, _ in runs]
     hours = [tally.rounds[-1].hours for tally, done in runs if done]
     low, median, high = np.percentile(hours, (5, 50, 95)) if hours else (None, None, None)
-    messages = np.mean([tally.questions + tally.answers for tally in tallies])
+    down, up = bytes_of(point.federation)
+    moved = np.mean([tally.questions * down + tally.answers * up for tally in tallies])
     return Line(
         values=point.values,
         finished=len(hours) / len(runs),
@@ -172,7 +173,7 @@ def _line(plan: Plan, point: Point, runs: _Runs, looks: tuple[Look, ...]) -> Lin
         lost=float(np.mean([tally.lost for tally in tallies])),
         stops=float(np.mean([tally.stops for tally in tallies])),
         heard={group.name: _heard(tallies, group.name) for group in plan.file.group},
-        gigabytes=float(messages) * bytes_of(point.federation) / 1e9,
+        gigabytes=float(moved) / 1e9,
         curve=looks,
     )
 

@@ -36,9 +36,10 @@ def _pauses() -> Floats:
 PAUSES = _pauses()
 
 
-def bytes_of(federation: Federation) -> int:
-    """Return the bytes of the arrays of one message."""
-    return facts.contract(federation).bytes_per_round
+def bytes_of(federation: Federation) -> tuple[int, int]:
+    """Return the bytes of arrays of a question and of an answer."""
+    moved = facts.contract(federation)
+    return moved.bytes_down, moved.bytes_up
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,20 +70,26 @@ class Timeline:
     """
 
     def __init__(
-        self, merchants: Merchants, *, bytes_each_way: int, megabits: float, starts_at: float, pace: float
+        self,
+        merchants: Merchants,
+        *,
+        bytes_moved: tuple[int, int],
+        megabits: float,
+        starts_at: float,
+        pace: float,
     ) -> None:
         """Set the clock to the beginning.
 
         Args:
             merchants: Who.
-            bytes_each_way: Of a question, and of an answer.
+            bytes_moved: Of a question, and of an answer.
             megabits: Of the coordinator's line a second.
             starts_at: Hour of the day at the beginning.
             pace: Least seconds from the begin of a round to that of the next, at a merchant.
         """
         count = len(merchants.names)
         self.merchants, self.now = merchants, 0.0
-        self._bytes, self._megabits = bytes_each_way, megabits
+        self._bytes, self._megabits = bytes_moved, megabits
         self._starts_at, self._pace = starts_at, pace
         self.groups, self.group_of = np.unique(merchants.groups, return_inverse=True)
         self._round = np.zeros(count, np.int64)
@@ -116,8 +123,8 @@ class Timeline:
             deadline: Seconds.
         """
         m, who = self.merchants, np.asarray(asked, np.int64)
-        line = len(who) * self._bytes * 8e-6 / self._megabits
-        arrival = self.now + m.latency[who] + np.maximum(m.down[who] * self._bytes, line)
+        down, up = self._bytes
+        arrival = self.now + m.latency[who] + np.maximum(m.down[who] * down, self._line(who, down))
         begins, reached = self._begins(number, who, arrival)
         lost = m.lost[who, number - 1, attempt % KEPT_ATTEMPTS]
         works = reached & ~lost & (self._round[who] != number)
@@ -126,7 +133,7 @@ class Timeline:
         self._ready[who[works]] = ready[works]
         closing = self._closing(who)
         answers = reached & ~lost & (ready <= closing)
-        sent = ready + m.latency[who] + np.maximum(m.up[who] * self._bytes, line)
+        sent = ready + m.latency[who] + np.maximum(m.up[who] * up, self._line(who, up))
         known = np.where(answers, sent, np.where(ready > closing, closing + AWAY, arrival + PAUSES[-1]))
         known = np.where(reached & lost, np.inf, known)
         end = self.now + deadline
@@ -138,6 +145,10 @@ class Timeline:
         return Attempt(
             asked=who, accepted=who[in_time][order], late=who[begun & ~in_time], seconds=max(0.0, taken)
         )
+
+    def _line(self, who: NDArray[np.int64], size: int) -> float:
+        """Return the seconds that the coordinator's line needs for all of these merchants."""
+        return len(who) * size * 8e-6 / self._megabits
 
     def _begins(
         self, number: int, who: NDArray[np.int64], arrival: Floats

@@ -136,7 +136,7 @@ def timeline_of(plan: Plan, point: Point, merchants: Merchants) -> Timeline:
     """Return the clock of one simulated training of a point, at its beginning."""
     return Timeline(
         merchants,
-        bytes_each_way=bytes_of(point.federation),
+        bytes_moved=bytes_of(point.federation),
         megabits=plan.file.coordinator.megabits,
         starts_at=plan.file.schedule.starts_at,
         pace=point.federation.federation.pace_seconds,

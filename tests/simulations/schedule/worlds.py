@@ -39,7 +39,7 @@ def timeline(
     made: Merchants, *, pace: float = 0.0, starts_at: float = 0.0, megabits: float = np.inf
 ) -> Timeline:
     """Put them on a clock, with messages of one megabyte."""
-    return Timeline(made, bytes_each_way=10**6, megabits=megabits, starts_at=starts_at, pace=pace)
+    return Timeline(made, bytes_moved=(10**6, 10**6), megabits=megabits, starts_at=starts_at, pace=pace)
 
 
 def contract(**federation: Any) -> Federation:
