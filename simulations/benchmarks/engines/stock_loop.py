@@ -7,13 +7,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from shared_model.model import initial_shared
 from shared_model.protocol import SharedArrays
 
 from .ours import SEED
 from .work import BATCH, RATE, Work
 
-_NAMES = {"0": "bottom.tower.layers.0", "2": "bottom.tower.layers.1", "4": "heads.late.prior"}
-"""Layer -> the name that the platform gives it."""
+_LAYERS = ("bottom.tower.layers.0", "bottom.tower.layers.1", "heads.late.prior")
+NAMES = tuple(f"{layer}.{kind}" for layer in _LAYERS for kind in ("weight", "bias"))
+"""What the platform calls the parameters of a network of three layers, in its order."""
 
 
 class StockLoop:
@@ -24,12 +26,12 @@ class StockLoop:
         self._asked = work.contract.federation.asked(len(work.merchants))
         rows = [(r.encoded.numeric, r.encoded.labels["late"]) for r in work.merchants.values()]
         self._rows, self._source = rows, torch.Generator().manual_seed(SEED)
-        torch.manual_seed(SEED)
+        initial = initial_shared(work.contract, SEED)
         inputs = work.test.numeric.shape[1]
         layers = [nn.Linear(inputs, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 1)]
         self._model = nn.Sequential(*layers)
         self._optimizer = torch.optim.SGD(self._model.parameters(), lr=RATE)
-        self._shared = [p.detach().clone() for p in self._model.parameters()]
+        self._shared = [torch.from_numpy(initial[name]).clone() for name in NAMES]
 
     def round(self, number: int) -> None:
         """Train the merchants of a round, drawn at random, and average what they made."""
@@ -45,11 +47,7 @@ class StockLoop:
 
     def arrays(self) -> SharedArrays:
         """Return what travels as the platform names it."""
-        names = [name.split(".") for name, _ in self._model.named_parameters()]
-        return {
-            f"{_NAMES[layer]}.{kind}": tensor.numpy()
-            for (layer, kind), tensor in zip(names, self._shared, strict=True)
-        }
+        return {name: tensor.numpy() for name, tensor in zip(NAMES, self._shared, strict=True)}
 
     def _train(self, x: Tensor, y: Tensor) -> None:
         order = torch.randperm(len(x), generator=self._source)

@@ -73,6 +73,8 @@ def main(path):
         float(given["rate"]),
     )
     network = Network(given["x"].shape[2])
+    for position, parameter in enumerate(network.parameters()):
+        parameter.data = torch.from_numpy(given[f"initial_{position}"])
     shops = [(torch.from_numpy(x), torch.from_numpy(y)) for x, y in zip(given["x"], given["y"], strict=True)]
     users = FederatedDataset.from_slices(shops, get_user_sampler("minimize_reuse", range(len(shops))))
     central = torch.optim.SGD(network.parameters(), lr=1.0)

@@ -8,9 +8,14 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from shared_model.model import initial_shared
+
+from ..ours import SEED
+from ..stock_loop import NAMES
 from ..work import BATCH, RATE, Work
 from .flower_app import WORK
 
@@ -43,7 +48,8 @@ Peer = Callable[[Path], Told]
 def handed(work: Work, folder: Path) -> None:
     """Write the standard work into a folder, for peers."""
     rows, task = [r.encoded for r in work.merchants.values()], work.tasks[0]
-    terms = work.contract.federation
+    terms, initial = work.contract.federation, initial_shared(work.contract, SEED)
+    start: dict[str, Any] = {f"initial_{position}": initial[n] for position, n in enumerate(NAMES)}
     np.savez(
         folder / "work.npz",
         x=np.stack([r.numeric.numpy() for r in rows]),
@@ -54,6 +60,7 @@ def handed(work: Work, folder: Path) -> None:
         asked=terms.asked(len(rows)),
         batch=BATCH,
         rate=RATE,
+        **start,
     )
 
 
