@@ -133,6 +133,7 @@ class VectorisedGrid(InProcessGrid):
             questions.sort(key=lambda question: question.shop.rows)  # like sizes leave few empty places
             for first in range(0, len(questions), choice.size):
                 yield from self._trained(key, questions[first : first + choice.size])
+        self._received = (ArrayRecord(), {})  # or the round's start would outlive the round
         for message in alone:
             reply = self._deliver(message, timeout)
             if reply is not None:
