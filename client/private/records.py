@@ -114,12 +114,24 @@ def uses_of(loss: Tensor, tape: Sequence[Record], rows: int, *, retain: bool = F
 def group_norms(uses: Uses, units: Units, group_of: GroupOf) -> dict[Group, Tensor]:
     """Return per clip group an upper bound of the norm of every unit's gradient, shape (U,), float64."""
     norms: dict[Group, list[Tensor]] = {group: [] for group in group_of.values()}
+    known: dict[tuple[object, ...], tuple[Tensor, ...]] = {}
     for layer, used in uses.items():
-        for parameter, norm in RULES[type(layer)].norms(layer, used, units).items():
+        parameters, alike = tuple(layer.parameters(recurse=False)), _numbers_of(layer, used)
+        if alike not in known:  # a prior and the residual beside it read the same and get the same gradient
+            found = RULES[type(layer)].norms(layer, used, units)
+            known[alike] = tuple(found[parameter] for parameter in parameters)
+        for parameter, norm in zip(parameters, known[alike], strict=True):
             if parameter in group_of:
                 norms[group_of[parameter]].append(norm)
     nothing = torch.zeros(units.count, dtype=torch.float64)
     return {group: joint([nothing, *parts]) for group, parts in norms.items()}
+
+
+def _numbers_of(layer: nn.Module, used: list[Use]) -> tuple[object, ...]:
+    """Return what tells whether two layers have the same norms: their kind, and where their numbers lie."""
+    shapes = tuple(parameter.shape for parameter in layer.parameters(recurse=False))
+    places = tuple((t.data_ptr(), t.shape, t.stride()) for one in used for t in one)
+    return (type(layer), shapes, places)
 
 
 def clipped_sums(recorded: Recorded, group_of: GroupOf) -> Sums:

@@ -21,7 +21,7 @@ from shared_model.errors import PrivacyError
 from shared_model.layers import Bank, Embedding, Linear
 
 from .clipping import bounded
-from .units import Units, padded
+from .units import Places, Units
 
 _SHORTEST = 1e-17
 
@@ -108,10 +108,12 @@ def _map_norms(a: Tensor, g: Tensor, units: Units) -> tuple[Tensor, Tensor]:
 
 def _outer_norms(a: Tensor, g: Tensor, units: Units, owners: Tensor) -> Tensor:
     """Norms of sum g a^T over the entries of each unit, by whichever of two exact ways is cheaper."""
-    most = int(torch.bincount(owners).max())
+    rowwise = owners is units.of_row
+    most = units.most if rowwise else int(torch.bincount(owners).max())
     if _written_out_is_cheaper(len(a), units.count, most, a.shape[1], g.shape[1]):
         return _written_norms(a, g, units, owners)
-    return _gram_norms(padded(a, owners, units.count), padded(g, owners, units.count))
+    places = units.places if rowwise else Places(owners, units.count)
+    return _gram_norms(places.filled(a), places.filled(g))
 
 
 def _written_out_is_cheaper(entries: int, units: int, most: int, inputs: int, outputs: int) -> bool:

@@ -37,6 +37,16 @@ class Units:
         """Whether row i is all that unit i owns."""
         return self.rows == self.count and torch.equal(self.of_row, torch.arange(self.count))
 
+    @cached_property
+    def most(self) -> int:
+        """Rows of the unit with most of them."""
+        return int(torch.bincount(self.of_row).max())
+
+    @cached_property
+    def places(self) -> "Places":
+        """Where rows stand side by side."""
+        return Places(self.of_row, self.count)
+
     def of_entries(self, entries: int) -> Tensor:
         """Return the owner of every entry, shape (N,), where every row has N / B of them."""
         return self.of_row if entries == self.rows else self.of_row.repeat_interleave(entries // self.rows)
@@ -52,16 +62,21 @@ class Units:
         return values.index_select(0, self.of_row)
 
 
-def padded(values: Tensor, owners: Tensor, count: int) -> Tensor:
-    """Return the entries of each unit side by side, shape (U, k, W), from `values` of shape (N, W).
+class Places:
+    """Where the entries of units stand side by side; one serves all values with the same owners."""
 
-    k is the largest number of entries of a unit; the others are filled with zero vectors.
-    """
-    order = owners.argsort(stable=True)
-    sizes = torch.bincount(owners, minlength=count)
-    first = sizes.cumsum(0) - sizes
-    rank = torch.arange(len(owners)) - first.index_select(0, owners.index_select(0, order))
-    width = int(sizes.max())
-    slots = owners.index_select(0, order) * width + rank
-    out = values.new_zeros(count * width, values.shape[-1])
-    return out.index_copy_(0, slots, values.index_select(0, order)).view(count, width, -1)
+    def __init__(self, owners: Tensor, count: int) -> None:
+        """Find the places of entries with these owners, (N,), of so many units."""
+        self._order = owners.argsort(stable=True)
+        sizes = torch.bincount(owners, minlength=count)
+        first = sizes.cumsum(0) - sizes
+        sorted_owners = owners.index_select(0, self._order)
+        rank = torch.arange(len(owners)) - first.index_select(0, sorted_owners)
+        self._count, self._width = count, int(sizes.max())
+        self._slots = sorted_owners * self._width + rank
+
+    def filled(self, values: Tensor) -> Tensor:
+        """Return `values`, (N, W), at their places, shape (U, k, W); zero vectors elsewhere."""
+        out = values.new_zeros(self._count * self._width, values.shape[-1])
+        out.index_copy_(0, self._slots, values.index_select(0, self._order))
+        return out.view(self._count, self._width, -1)

@@ -17,13 +17,13 @@ from shared_model.model import MultiTaskModel
 from ..engines import Engine
 from .structure import Structure
 
-_FEWEST = 3
+_FEWEST = 2
 """Merchants below which nothing is gained."""
 
 _GAIN = 1.15
 """Predicted speed-up below which merchants train one after another: the formula is good to about that."""
 
-_LOOP_STEP, _COHORT_STEP, _MERCHANT_STEP = 0.46e-3, 0.5e-3, 0.05e-3
+_LOOP_STEP, _COHORT_STEP, _MERCHANT_STEP = 0.8e-3, 0.5e-3, 0.05e-3
 """Seconds of a step of one merchant alone, of a cohort, and of each merchant in it, beside arithmetic, for a
 model of four layers."""
 
