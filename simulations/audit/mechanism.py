@@ -9,11 +9,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from functools import partial
+from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+import client.training
 from client.merchant import Merchant
 from client.private import training
 from client.private.clipping import Group
@@ -34,6 +36,9 @@ from shared_model.privacy.plan import Plan
 from shared_model.protocol import TELEMETRY, Instruction
 
 from .workload import Workload
+
+_MODULES = (training, client.training)
+"""Where `train_private` finds its parts; the losses of rows are those of plain training."""
 
 
 def _as_planned(plan: Plan, units: int) -> Plan:
@@ -76,10 +81,11 @@ class Mechanism:
     @contextmanager
     def in_place(self) -> Iterator[None]:
         """Put the parts where `train_private` looks for them; afterwards the real ones stand there again."""
-        names = [field.name for field in fields(self) if hasattr(training, field.name)]
-        real = {name: getattr(training, name) for name in names}
+        names = [field.name for field in fields(self)]
+        places = [(module, name) for module in _MODULES for name in names if hasattr(module, name)]
+        real = {place: getattr(*place) for place in places}
         try:
-            _put({name: getattr(self, name) for name in names})
+            _put({(module, name): getattr(self, name) for module, name in places})
             yield
         finally:
             _put(real)
@@ -153,6 +159,6 @@ def jacobian(
         return machine.jacobian(batch, rows.unit, rows.units)
 
 
-def _put(parts: dict[str, Any]) -> None:
-    for name, part in parts.items():
-        setattr(training, name, part)
+def _put(parts: Mapping[tuple[ModuleType, str], Any]) -> None:
+    for (module, name), part in parts.items():
+        setattr(module, name, part)

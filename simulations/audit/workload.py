@@ -113,9 +113,14 @@ class Laboratory(nn.Module):
         return {task: self._logit(batch, task) for task in (self.heads if tasks is None else tasks)}
 
     def logits(
-        self, representations: Mapping[str, Tensor], batch: Batch, tasks: Iterable[str]
+        self,
+        representations: Mapping[str, Tensor],
+        batch: Batch,
+        tasks: Iterable[str],
+        *,
+        own: bool = True,
     ) -> dict[str, Tensor]:
-        """Return those of `tasks`."""
+        """Return those of `tasks`; there is nothing of a merchant's own to leave out."""
         return {task: representations[task] for task in tasks}
 
     def domain_losses(self, representations: Mapping[str, Tensor], tasks: Iterable[str]) -> None:

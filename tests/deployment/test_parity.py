@@ -19,6 +19,8 @@ def test_a_deployment_and_a_simulation_release_the_same_model(tmp_path: Path) ->
         everybody = list(town.names)
         assert accepted(town.journal) == {1: everybody, 2: everybody}
         assert difference(town.released, town.simulated()) <= TOLERANCE
+        experiments.forget(town.site)
+        assert difference(town.released, town.simulated(engine="vectorised")) <= 10 * TOLERANCE  # float32
         assert "released: 2 adopted" in said
         processes = [shop.process(name) for shop in town.shops for name in ("agent", "bridge", "node")]
     assert not any(process.is_running() for process in processes)

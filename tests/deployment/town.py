@@ -29,6 +29,7 @@ from shared_model.privacy.ledger import read_charges
 from shared_model.protocol import SharedArrays
 from shared_model.schema import load_federation
 from simulations import federated
+from simulations.engines import Engine
 from simulations.federated import Site
 from simulations.local_deployment import LocalDeployment, wait_until
 from tests.integration import experiments
@@ -215,7 +216,7 @@ class Town:
         tensors, _ = read_tensors(self.directory / RELEASED)
         return {name: tensor.numpy() for name, tensor in tensors.items()}
 
-    def simulated(self, *, receivers: tuple[str, ...] = ()) -> SharedArrays:
+    def simulated(self, *, receivers: tuple[str, ...] = (), engine: Engine = "loop") -> SharedArrays:
         """What the newest run would have released in one process, undisturbed."""
 
         def check(summary: RoundSummary) -> None:
@@ -226,11 +227,12 @@ class Town:
         with one_thread():
             return federated.train(
                 site,
-                directory=self.site.contract.parent / f"simulated-{lineage}",
+                directory=self.site.contract.parent / f"simulated-{engine}-{lineage}",
                 lineage=lineage,
                 seed=SEED,
                 receivers=receivers,
                 on_round=check,
+                engine=engine,
             )
 
 

@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+import client.training
 from client.private import training
 from client.private.sampling import poisson
 from simulations.audit.certificates.noise import nobody
@@ -20,7 +21,7 @@ def test_the_honest_parts_are_those_that_merchants_run():
     assert HONEST.poisson is training.poisson is poisson
     assert HONEST.engine is training.engine
     assert HONEST.to_grid is training.to_grid
-    assert HONEST.row_losses is training.row_losses
+    assert HONEST.row_losses is client.training.row_losses
     assert HONEST.clip_groups is training.clip_groups
 
 

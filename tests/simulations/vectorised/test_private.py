@@ -16,7 +16,8 @@ from simulations.vectorised.draws import sizes_of_noise
 from simulations.vectorised.table import Table
 from tests.client.private.rows import group, plan
 
-from .made_up import BOTTOMS, contract
+from . import test_plain
+from .made_up import BOTTOMS, contract, shop
 from .test_plain import Parameters, drawing_of, everything, furthest, model_of, run, stream
 
 QUIET = plan(groups=(group(JOINT, clipping_norm=0.7),), sampling_rate=0.4, steps=3, learning_rate=0.5)
@@ -94,3 +95,16 @@ def test_without_tables_the_noise_is_the_same_too() -> None:
     )
     one, other = run(in_turn(agreed), federation, 5), run(together(agreed), federation, 5)
     assert furthest(one, other) < 1e-6
+
+
+def test_a_shopper_whose_numbers_overflow_adds_nothing_there_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    def with_an_odd_row(federation: Federation, number: int, *, rows: int) -> Table:
+        table = shop(federation, number, rows=rows)
+        table.encoded.numeric[0, 1] = 1e200  # its square is infinite
+        return table
+
+    monkeypatch.setattr(test_plain, "shop", with_an_odd_row)
+    federation = contract("mmoe")
+    one, other = run(in_turn(QUIET), federation, 2), run(together(QUIET), federation, 2)
+    assert all(bool(value.isfinite().all()) for value in other.values())
+    assert furthest(one, other) < 1e-9
