@@ -132,9 +132,22 @@ class Bank(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return every expert's y for x."""
-        rows = x.unsqueeze(-3) if self.shared_input else x
-        y = torch.matmul(rows, self.weight.mT) + self.bias.unsqueeze(-2)
+        if self.weight.dim() == 3:
+            rows = x.unsqueeze(-3) if self.shared_input else x
+            y = torch.matmul(rows, self.weight.mT) + self.bias.unsqueeze(-2)
+        else:
+            y = self._of_cohort(x)
         return recorded(self, x, y)
+
+    def _of_cohort(self, x: Tensor) -> Tensor:
+        """Return the same with a merchant axis: one product of matrices per merchant, or per expert of it."""
+        merchants, experts, outputs, inputs = self.weight.shape
+        if self.shared_input:
+            wide = self.weight.reshape(merchants, experts * outputs, inputs)
+            y = torch.baddbmm(self.bias.reshape(merchants, 1, -1), x, wide.mT)
+            return y.view(merchants, -1, experts, outputs).transpose(1, 2)
+        y = torch.baddbmm(self.bias.reshape(-1, 1, outputs), x.flatten(0, 1), self.weight.flatten(0, 1).mT)
+        return y.view(merchants, experts, -1, outputs)
 
 
 class Embedding(nn.Module):
