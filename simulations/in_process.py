@@ -119,7 +119,10 @@ class InProcessGrid(Grid):
             messages: All are numbered before the first is delivered.
             timeout: Seconds each merchant has from being handed its message; None for no limit.
         """
-        for message in [self._numbered(message) for message in messages]:
+        yield from self._one_by_one([self._numbered(message) for message in messages], timeout)
+
+    def _one_by_one(self, numbered: Iterable[Message], timeout: float | None) -> Iterator[Message]:
+        for message in numbered:
             reply = self._deliver(message, timeout)
             if reply is not None:
                 yield reply

@@ -8,8 +8,6 @@ Notation: as in the package; P numbers in the parameters that every row passes t
 
 from dataclasses import dataclass
 
-from torch import nn
-
 from shared_model import schema
 from shared_model.layers import Bank, Embedding, Linear
 from shared_model.model import MultiTaskModel
@@ -51,28 +49,53 @@ class Choice:
     reason: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class Size:
+    """What of a model decides what a step costs.
+
+    Attributes:
+        numbers: P.
+        width: How many numbers layers make of one row.
+        layers: Those that own parameters.
+    """
+
+    numbers: int
+    width: int
+    layers: int
+
+
+def size_of(model: MultiTaskModel) -> Size:
+    """Return the size of a model that holds one merchant."""
+    dense = [m for m in model.modules() if isinstance(m, Linear | Bank)]
+    return Size(
+        numbers=sum(p.numel() for layer in dense for p in layer.parameters(recurse=False)),
+        width=sum(m.weight.shape[:-1].numel() for m in dense),
+        layers=len(dense) + sum(isinstance(m, Embedding) for m in model.modules()),
+    )
+
+
 def choose(
-    engine: Engine, federation: schema.Federation, structure: Structure, model: MultiTaskModel, merchants: int
+    engine: Engine, federation: schema.Federation, why_not: str | None, size: Size, merchants: int
 ) -> Choice:
     """Return how merchants of one structure train.
 
     Args:
         engine: What was asked for. What cannot be done in cohorts is never done in them.
         federation: The contract.
-        structure: Of the merchants.
-        model: Of the structure.
+        why_not: What `obstacle` says of them.
+        size: Of their model.
         merchants: How many are asked in a round.
     """
     if engine == "loop":
         return Choice(together=False, size=1, reason="engine = loop")
-    if (why := obstacle(federation, structure, model)) is not None:
-        return Choice(together=False, size=1, reason=why)
-    size = cohort_size(federation, model)
+    if why_not is not None:
+        return Choice(together=False, size=1, reason=why_not)
+    together = cohort_size(federation, size)
     if engine == "vectorised":
-        return Choice(together=True, size=size, reason="engine = vectorised")
-    gain = predicted_gain(federation, model, min(merchants, size))
+        return Choice(together=True, size=together, reason="engine = vectorised")
+    gain = predicted_gain(federation, size, min(merchants, together))
     words = f"{merchants} merchants, predicted speed-up {gain:.1f}"
-    return Choice(together=merchants >= _FEWEST and gain >= _GAIN, size=size, reason=words)
+    return Choice(together=merchants >= _FEWEST and gain >= _GAIN, size=together, reason=words)
 
 
 def obstacle(federation: schema.Federation, structure: Structure, model: MultiTaskModel) -> str | None:
@@ -109,28 +132,16 @@ def _obstacles(
     ]
 
 
-def cohort_size(federation: schema.Federation, model: MultiTaskModel) -> int:
+def cohort_size(federation: schema.Federation, size: Size) -> int:
     """Return the largest cohort whose parameters and activations stay in the cache, 16 at least."""
-    numbers, width = _numbers(model), _width(model)
-    each = 4 * (numbers + federation.federation.expected_batch * width)
-    return next((size for size in _SIZES if size * each <= _CACHE), _SIZES[-1])
+    each = 4 * (size.numbers + federation.federation.expected_batch * size.width)
+    return next((merchants for merchants in _SIZES if merchants * each <= _CACHE), _SIZES[-1])
 
 
-def predicted_gain(federation: schema.Federation, model: MultiTaskModel, merchants: int) -> float:
+def predicted_gain(federation: schema.Federation, size: Size, merchants: int) -> float:
     """Return how many times as fast a cohort is as its merchants one after another."""
-    flops = 6 * _numbers(model) * federation.federation.expected_batch
-    depth = sum(isinstance(m, Linear | Bank | Embedding) for m in model.modules()) / 4
+    flops = 6 * size.numbers * federation.federation.expected_batch
+    depth = size.layers / 4
     loop = merchants * (_LOOP_STEP * depth + flops / _LOOP_RATE)
     together = _COHORT_STEP * depth + merchants * (_MERCHANT_STEP * depth + flops / _COHORT_RATE)
     return loop / together
-
-
-def _numbers(model: nn.Module) -> int:
-    layers = [m for m in model.modules() if isinstance(m, Linear | Bank)]
-    return sum(p.numel() for layer in layers for p in layer.parameters(recurse=False))
-
-
-def _width(model: nn.Module) -> int:
-    """Return how many numbers layers make of one row."""
-    layers = [m for m in model.modules() if isinstance(m, Linear | Bank)]
-    return sum(m.weight.shape[:-1].numel() for m in layers)

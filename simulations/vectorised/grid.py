@@ -24,7 +24,7 @@ from shared_model.protocol import ARRAYS, INSTRUCTION, Answer, Instruction, Repo
 from ..engines import Engine
 from ..in_process import InProcessGrid, NodeConfig
 from ..replies import reply_to
-from .choice import Choice, choose
+from .choice import Choice, Size, choose, obstacle, size_of
 from .cohort import Entrant, trained
 from .draws import Draw, Drawing
 from .shops import Key, Shop
@@ -100,6 +100,7 @@ class VectorisedGrid(InProcessGrid):
         self._federation, self._engine = federation, engine
         self._shops = {self.node_ids[name]: shop for name, shop in shops.items()}
         self._drawings: dict[Key, Drawing] = {}
+        self._known: dict[Key, tuple[str | None, Size]] = {}
         self._chosen: dict[tuple[Key, int], Choice] = {}
         self._received: tuple[ArrayRecord, SharedArrays] = (ArrayRecord(), {})
 
@@ -134,11 +135,7 @@ class VectorisedGrid(InProcessGrid):
             for first in range(0, len(questions), choice.size):
                 yield from self._trained(key, questions[first : first + choice.size])
         self._received = (ArrayRecord(), {})  # or the round's start would outlive the round
-        for message in alone:
-            reply = self._deliver(message, timeout)
-            if reply is not None:
-                yield reply
-            del reply  # or it would stay alive during the next merchant's call
+        yield from self._one_by_one(alone, timeout)
 
     def _shop_for(self, message: Message) -> Shop | None:
         """Return the merchant that a message asks to train, where it can train with others."""
@@ -149,10 +146,16 @@ class VectorisedGrid(InProcessGrid):
 
     def _choice(self, key: Key, merchants: int) -> Choice:
         if (key, merchants) not in self._chosen:
-            model = key.structure.model(self._federation)
-            chosen = choose(self._engine, self._federation, key.structure, model, merchants)
+            chosen = choose(self._engine, self._federation, *self._judged(key), merchants)
             self._chosen[key, merchants] = chosen
         return self._chosen[key, merchants]
+
+    def _judged(self, key: Key) -> tuple[str | None, Size]:
+        """Return what stands against cohorts and how large the model is; models may be big, so once."""
+        if key not in self._known:
+            model = key.structure.model(self._federation)
+            self._known[key] = obstacle(self._federation, key.structure, model), size_of(model)
+        return self._known[key]
 
     def _drawing(self, key: Key) -> Drawing:
         if key not in self._drawings:

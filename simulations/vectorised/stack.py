@@ -2,7 +2,7 @@
 
 Of a large table a merchant holds only the rows that it reads in the round. Nothing is sent inside a
 simulation, so nobody learns which these are; the others do not move, but for what moves every row alike
-(`shrunk`).
+(`Stack.elsewhere`).
 
 Notation: as in the package; V rows of a table, R rows of it that a merchant reads.
 """

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from shared_model.schema import Federation
-from simulations.vectorised.choice import choose, cohort_size, obstacle, predicted_gain
+from simulations.engines import Engine
+from simulations.vectorised.choice import Choice, Size, choose, cohort_size, obstacle, predicted_gain, size_of
 from simulations.vectorised.structure import Structure
 
 from .made_up import contract
@@ -13,6 +14,14 @@ from .made_up import contract
 
 def structure(federation: Federation) -> Structure:
     return Structure(tasks=tuple(federation.tasks.items()))
+
+
+def size(federation: Federation) -> Size:
+    return size_of(structure(federation).model(federation))
+
+
+def chosen(engine: Engine, federation: Federation, merchants: int) -> Choice:
+    return choose(engine, federation, why_not(federation), size(federation), merchants)
 
 
 def why_not(federation: Federation) -> str | None:
@@ -40,27 +49,25 @@ def test_every_bottom_can_be_trained_together(bottom: str) -> None:
 
 def test_what_cannot_be_done_together_is_not_even_where_it_was_asked_for() -> None:
     federation = contract(local={"conflict": "pcgrad"})
-    kind = structure(federation)
-    assert not choose("vectorised", federation, kind, kind.model(federation), 64).together
+    assert not chosen("vectorised", federation, 64).together
 
 
 def test_a_merchant_alone_trains_alone() -> None:
     federation = contract()
-    kind = structure(federation)
-    assert not choose("auto", federation, kind, kind.model(federation), 1).together
-    assert choose("auto", federation, kind, kind.model(federation), 2).together
+    assert not chosen("auto", federation, 1).together
+    assert chosen("auto", federation, 2).together
 
 
 def test_the_wider_the_layers_the_less_is_gained() -> None:
     gains = []
     for width in (16, 64, 256, 1024):
         federation = contract(federation={"expected_batch": 64}, bottom={"hidden": [width, width]})
-        gains.append(predicted_gain(federation, structure(federation).model(federation), 20))
+        gains.append(predicted_gain(federation, size(federation), 20))
     assert gains == sorted(gains, reverse=True)
     assert gains[-1] < 1.15
 
 
 def test_cohorts_of_big_models_are_small() -> None:
     small, big = contract(), contract(bottom={"hidden": [256, 256]})
-    assert cohort_size(small, structure(small).model(small)) == 64
-    assert cohort_size(big, structure(big).model(big)) == 16
+    assert cohort_size(small, size(small)) == 64
+    assert cohort_size(big, size(big)) == 16
