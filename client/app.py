@@ -97,9 +97,14 @@ def _answered(message: Message, answer: Callable[[], RecordDict]) -> Message:
     try:
         return Message(answer(), reply_to=message)
     except Exception as error:
-        code = code_of(error)
-        _log.exception("message refused with code %s", code.name)
-        return Message(Error(int(code)), reply_to=message)
+        return refused(message, error)
+
+
+def refused(message: Message, error: Exception) -> Message:
+    """Return the code of what went wrong; what it was stays in the log."""
+    code = code_of(error)
+    _log.error("message refused with code %s", code.name, exc_info=error)
+    return Message(Error(int(code)), reply_to=message)
 
 
 app = client_app(lambda context: merchant_for(context.node_config))

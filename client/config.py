@@ -86,6 +86,11 @@ class MerchantConfig:
         found = {"orders": self.orders, "items": self.items, "events": self.events}
         return {name: table for name, table in found.items() if table is not None}
 
+    def alone(self, federation: Federation) -> frozenset[str]:
+        """Return the tasks of the contract for which the merchant wants a head of its own only."""
+        common = federation.tasks
+        return frozenset(t for t, task in self.tasks.items() if t in common and task.head != common[t].head)
+
 
 def load_merchant(path: Path, federation: Federation) -> MerchantConfig:
     """Return the merchant's configuration at `path`, checked against the contract.

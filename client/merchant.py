@@ -6,13 +6,11 @@ The merchant cannot tell the difference.
 
 import hashlib
 import threading
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from shared_model import precision, schema
@@ -187,7 +185,8 @@ class Merchant:
         """
         instruction = opened.instruction
         trained = travelling(shared, self._schedule.rows(instruction.round))
-        reply = precision.encoded(trained, opened.start, self._precision, self._uniform(instruction))
+        by_chance = streams.uniform(self.stream(f"rounding/{instruction.lineage}", instruction.round))
+        reply = precision.encoded(trained, opened.start, self._precision, by_chance)
         problem = precision.problem_with(reply, self._shapes_in(instruction), self._precision)
         if problem or (problem := _not_finite(local)):
             raise Refused(Refusal.FAILED, f"training diverged: {problem}. Lower local.learning_rate.")
@@ -286,12 +285,12 @@ class Merchant:
 
     def _build(self) -> MultiTaskModel:
         """The two files alone decide which heads there are: which tasks have labels is for nobody to see."""
-        common, wanted = self.federation.tasks, self.config.tasks
+        wanted = self.config.tasks
         return build(
             self.federation,
             generator=self.stream("initial", 0),
             own_tasks={t: wanted[t] for t in self.config.own_tasks},
-            alone=[t for t, task in wanted.items() if t in common and task.head != common[t].head],
+            alone=self.config.alone(self.federation),
             catalogues={task: len(items) for task, items in self.dataset.catalogues.items()},
             domain=self.config.domain,
         )
@@ -354,11 +353,6 @@ class Merchant:
             tables[name] = torch.zeros(self._shapes[name]) if before is None else before.clone()
             tables[name][part] = torch.from_numpy(start[name])
         return tables
-
-    def _uniform(self, instruction: Instruction) -> Callable[[int], NDArray[np.float32]]:
-        """Return what decides by chance how an answer is rounded; the draws are the merchant's own."""
-        generator = self.stream(f"rounding/{instruction.lineage}", instruction.round)
-        return lambda size: torch.rand(size, generator=generator).numpy()
 
     def _local_of(self, last: RoundState | None) -> Mapping[str, Tensor]:
         """Return the parameters that stay, as the last round left them; before the first, as they began.

@@ -1,8 +1,11 @@
 """Named streams of random numbers, one for each purpose of a merchant."""
 
 import hashlib
+from collections.abc import Callable
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 
 def stream(seed: int | None, merchant: str, purpose: str, number: int) -> torch.Generator:
@@ -17,3 +20,8 @@ def stream(seed: int | None, merchant: str, purpose: str, number: int) -> torch.
         name = f"{seed}/{merchant}/{purpose}/{number}"
         generator.manual_seed(int.from_bytes(hashlib.sha256(name.encode()).digest()[:7], "big"))
     return generator
+
+
+def uniform(generator: torch.Generator) -> Callable[[int], NDArray[np.float32]]:
+    """Return what draws so many independent numbers from U[0, 1) (`shared_model.precision.Uniform`)."""
+    return lambda size: torch.rand(size, generator=generator).numpy()

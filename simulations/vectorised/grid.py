@@ -4,18 +4,17 @@ Strategy, coordinator, checkpoints and the record of what was sent are those of 
 arrive as messages, one per merchant, and every merchant answers with one of its own.
 """
 
-import logging
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from flwr.app import ArrayRecord, Error, Message, MessageType
+from flwr.app import ArrayRecord, Message, MessageType
 from flwr.clientapp import ClientApp
 from torch import Tensor
 
-from client.agent.codes import code_of
+from client.app import refused
 from client.merchant import Opened
 from shared_model import npy, schema
 from shared_model.errors import ProtocolError
@@ -28,8 +27,6 @@ from .choice import Choice, Size, choose, obstacle, size_of
 from .cohort import Entrant, trained
 from .draws import Draw, Drawing
 from .shops import Key, Shop
-
-_log = logging.getLogger(__name__)
 
 
 class _Question(NamedTuple):
@@ -195,7 +192,7 @@ class VectorisedGrid(InProcessGrid):
             draw, ledger = question.shop.draw(opened, drawing)
             return _Begun(question, opened, draw, ledger)
         except Exception as error:
-            return _refused(question.message, error)
+            return refused(question.message, error)
 
     def _arrays(self, message: Message) -> SharedArrays:
         """Return the arrays of a message; those of a round, which share their bytes, are read once."""
@@ -215,19 +212,12 @@ def _closed(begun: _Begun, shared: SharedArrays, local: Mapping[str, Tensor]) ->
         answer = shop.close_round(begun.opened, shared, local, begun.ledger)
         return _reply(message, begun.opened.instruction, answer)
     except Exception as error:
-        return _refused(message, error)
+        return refused(message, error)
 
 
 def _reply(message: Message, instruction: Instruction, answer: Answer) -> Message:
     report = Report(lineage=instruction.lineage, round=instruction.round, ledger=answer.ledger)
     return reply_to(message, report, answer.arrays)
-
-
-def _refused(message: Message, error: Exception) -> Message:
-    """Return the code of what went wrong, as `client.app` does."""
-    code = code_of(error)
-    _log.warning("message refused with code %s", code.name, exc_info=error)
-    return Message(Error(int(code)), reply_to=message)
 
 
 def _tensors(arrays: SharedArrays) -> dict[str, Tensor]:

@@ -20,7 +20,7 @@ from client.app import client_app
 from client.data.private_checks import private_tasks
 from client.merchant import Description, Merchant, Opened
 from client.rounds import Trained
-from client.streams import stream
+from client.streams import stream, uniform
 from client.training import train_plain, trained_parameters
 from shared_model import precision, schema
 from shared_model.errors import Refused
@@ -214,9 +214,7 @@ class MemoryShop:
         """See `Shop`; only what a round trains is kept."""
         instruction, agreed = opened.instruction, PRECISIONS[self.federation.federation.precision]
         source = stream(self.seed, self.name, f"rounding/{instruction.lineage}", instruction.round)
-        answer = precision.encoded(
-            shared, opened.start, agreed, lambda size: torch.rand(size, generator=source).numpy()
-        )
+        answer = precision.encoded(shared, opened.start, agreed, uniform(source))
         shapes = {name: array.shape for name, array in opened.start.items()}
         if problem := precision.problem_with(answer, shapes, agreed):
             raise Refused(Refusal.FAILED, f"training diverged: {problem}. Lower local.learning_rate.")

@@ -44,10 +44,9 @@ class Structure:
 
 def structure_of(config: MerchantConfig, federation: schema.Federation) -> Structure:
     """Return the structure of a merchant."""
-    common = federation.tasks
     return Structure(
         tasks=tuple(sorted(config.tasks.items())),
         own=frozenset(config.own_tasks),
-        alone=frozenset(t for t, s in config.tasks.items() if t in common and s.head != common[t].head),
+        alone=config.alone(federation),
         domain=config.domain,
     )
