@@ -21,11 +21,10 @@ from server.reporting.style import (
     panels,
     svg,
 )
-from server.reporting.template import CSS, environment
 from server.reporting.wording import NOTHING, number, says, signed, spoken
-from shared_model import files
 from shared_model.privacy.words import meaning
 
+from . import study_page
 from .frontier import NO_NOISE, Frontier, Point
 from .summary import ALL
 
@@ -125,32 +124,26 @@ def _cells(point: Point) -> tuple[str, ...]:
 
 def write_page(found: Frontier, path: Path) -> None:
     """Replace the file at `path` by one self-contained page; it loads nothing and runs nothing."""
-    template = environment(spoken=spoken).from_string(_PAGE)
     tasks: dict[str, list[tuple[Point, tuple[str, ...], str]]] = {}
     for point in ordered(found.points):
         verdict = says(point.low_percent, point.high_percent)
         tasks.setdefault(point.task, []).append((point, _cells(point), verdict.replace(" ", "-")))
     least = min((p.epsilon for p in found.points if p.epsilon is not None), default=1.0)
-    page = template.render(
+    study_page.write(
+        path,
+        _TITLE,
+        _BODY,
+        filters={"spoken": spoken},
         found=found,
         figure=Markup(svg(draw(found.points), "frontier")),
         tasks=tasks,
-        css=Markup(CSS),
         meaning=meaning(least, found.delta),
     )
-    files.write(path, page.encode(), durable=False)
 
 
-_PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{{ found.name }}: what privacy costs</title>
-<style>{{ css }}</style>
-</head>
-<body>
-<h1>{{ found.name }}: what privacy costs</h1>
+_TITLE = "{{ found.name }}: what privacy costs"
+
+_BODY = """<h1>{{ found.name }}: what privacy costs</h1>
 <p>Noise protects shoppers and blurs what is learnt. This page shows how much is left of the gain from
 learning together, from the strictest promise to none.</p>
 <p class="soft">{{ meaning }} Twice the epsilon is a much weaker promise.</p>
@@ -177,9 +170,4 @@ epsilon of 10,000, which protects nobody; “no privacy” is the contract witho
 {% endfor %}
 </table></div>
 {% endfor %}
-<dl><dt>repeat with</dt><dd><code>{{ found.command }}</code></dd>
-{% for name, version in found.environment.items() %}<dt>{{ name }}</dt><dd>{{ version }}</dd>
-{% endfor %}</dl>
-</body>
-</html>
 """

@@ -12,14 +12,13 @@ from rich.text import Text
 
 from server.reporting import merchant_plots
 from server.reporting.style import svg
-from server.reporting.template import CSS, environment
 from server.reporting.wording import MARKS, NOTHING, axis, number, percent, spoken
-from shared_model import files
 from shared_model.privacy.words import meaning
 
+from .. import study_page
 from . import plots
 from .report import Contribution, Cost, Gain, Joined, Line
-from .template import PAGE
+from .template import BODY, TITLE
 from .verdicts import of_cost
 
 
@@ -50,13 +49,16 @@ def terminal(found: Joined) -> Iterator[RenderableType]:
 
 def write_page(found: Joined, path: Path) -> None:
     """Replace the file at `path` by the page of `found`, wholly or not at all."""
-    template = environment(spoken=spoken, axis=axis).from_string(PAGE)
     by_task = [
         (task, [(line, _cells(line), _class(line.gain)) for line in _lines(found) if line.task == task.name])
         for task in found.tasks
     ]
     epsilons = [(cost.epsilon, cost.delta) for cost in found.costs if cost.level == found.agreed]
-    page = template.render(
+    study_page.write(
+        path,
+        TITLE,
+        BODY,
+        filters={"spoken": spoken, "axis": axis},
         found=found,
         price=of_cost(_cost(found, found.agreed)),
         tasks=[(task, lines) for task, lines in by_task if lines],
@@ -73,9 +75,7 @@ def write_page(found: Joined, path: Path) -> None:
             for one in _strongest_first(found.contributions)
         ],
         meanings=[meaning(e, d) for e, d in epsilons if e is not None and d is not None and e > 0],
-        css=Markup(CSS),
     )
-    files.write(path, page.encode(), durable=False)
 
 
 def _figures(found: Joined) -> Iterator[tuple[str, Figure, str]]:

@@ -1,15 +1,8 @@
 """The page of one merchant's question."""
 
-PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{{ found.name }}: should {{ found.merchant }} join?</title>
-<style>{{ css }}</style>
-</head>
-<body>
-<h1>{{ found.name }}: should {{ found.merchant }} join?</h1>
+TITLE = "{{ found.name }}: should {{ found.merchant }} join?"
+
+BODY = """<h1>{{ found.name }}: should {{ found.merchant }} join?</h1>
 <p class="answer">{{ found.answer }}</p>
 <ul>{% for sentence in found.sentences %}<li>{{ sentence }}</li>{% endfor %}
 <li>{{ price }}</li></ul>
@@ -91,9 +84,4 @@ one.others }}</td>
 {% endfor %}
 </table></div></details>
 
-<dl><dt>repeat with</dt><dd><code>{{ found.command }}</code></dd>
-{% for name, version in found.environment.items() %}<dt>{{ name }}</dt><dd>{{ version }}</dd>
-{% endfor %}</dl>
-</body>
-</html>
 """

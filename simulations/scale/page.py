@@ -12,11 +12,11 @@ from matplotlib.figure import Figure
 from rich.table import Table
 from rich.text import Text
 
-from server.reporting import template
 from server.reporting.style import BLUE, GREEN, ORANGE, PURPLE, drawing, heading, panels, svg
 from server.reporting.wording import NOTHING, number, spoken
 from shared_model import files
 
+from .. import study_page
 from ..parallel import Progress, together
 from ..runs.environment import environment
 from . import work
@@ -147,32 +147,22 @@ def _line(axes: Axes, x: list[int], lines: Mapping[str, list[float]], title: str
 def write_page(found: Results, path: Path) -> None:
     """Replace the file at `path` by one self-contained page; it loads nothing and runs nothing."""
     trained = dict.fromkeys(f"{s.merchants:,}: {way}" for s in found.sizes for way in s.trained or (NOTHING,))
-    page = (
-        template.environment()
-        .from_string(_PAGE)
-        .render(
-            found=found,
-            answer=answer(found),
-            figure=Markup(svg(draw(found), "scale")),
-            columns=columns(found),
-            rows=[cells(size) for size in found.sizes],
-            trained=list(trained),
-            css=Markup(template.CSS),
-        )
+    study_page.write(
+        path,
+        _TITLE,
+        _BODY,
+        found=found,
+        answer=answer(found),
+        figure=Markup(svg(draw(found), "scale")),
+        columns=columns(found),
+        rows=[cells(size) for size in found.sizes],
+        trained=list(trained),
     )
-    files.write(path, page.encode(), durable=False)
 
 
-_PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{{ found.name }}: from few merchants to many</title>
-<style>{{ css }}</style>
-</head>
-<body>
-<h1>{{ found.name }}: from few merchants to many</h1>
+_TITLE = "{{ found.name }}: from few merchants to many"
+
+_BODY = """<h1>{{ found.name }}: from few merchants to many</h1>
 <p class="answer">{{ answer }}</p>
 <p class="soft">{{ found.rounds }} rounds, seed {{ found.seed }}. Merchants are made up and live in memory;
 the first ones are the same in every size. Seconds are of processor time, of one thread. The loss is that of
@@ -186,9 +176,4 @@ constant, without any private part: less is better.</p>
 </table></div>
 <p>How merchants trained:</p>
 <ul>{% for way in trained %}<li>{{ way }}</li>{% endfor %}</ul>
-<dl><dt>repeat with</dt><dd><code>{{ found.command }}</code></dd>
-{% for name, version in found.environment.items() %}<dt>{{ name }}</dt><dd>{{ version }}</dd>
-{% endfor %}</dl>
-</body>
-</html>
 """

@@ -10,10 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from server.reporting.style import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, drawing, heading, panels, svg
-from server.reporting.template import CSS, environment
 from server.reporting.wording import NOTHING, number, spoken
-from shared_model import files
 
+from .. import study_page
 from .table import FINISHES, Line, Results
 
 _COLOURS = (ORANGE, GREEN, PURPLE, INK)
@@ -132,32 +131,22 @@ def _label(line: Line) -> str:
 def write_page(found: Results, path: Path) -> None:
     """Replace the file at `path` by one self-contained page; it loads nothing and runs nothing."""
     shown = any(line.hours is not None for line in found.lines)
-    page = (
-        environment()
-        .from_string(_PAGE)
-        .render(
-            found=found,
-            answer=answer(found),
-            figure=Markup(svg(draw(found), "schedule")) if shown else "",
-            columns=columns(found),
-            rows=[(i == found.recommended, cells(found, i)) for i in range(len(found.lines))],
-            trained=trained(found),
-            css=Markup(CSS),
-        )
+    study_page.write(
+        path,
+        _TITLE,
+        _BODY,
+        found=found,
+        answer=answer(found),
+        figure=Markup(svg(draw(found), "schedule")) if shown else "",
+        columns=columns(found),
+        rows=[(i == found.recommended, cells(found, i)) for i in range(len(found.lines))],
+        trained=trained(found),
     )
-    files.write(path, page.encode(), durable=False)
 
 
-_PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{{ found.name }}: which deadline, which quorum</title>
-<style>{{ css }}</style>
-</head>
-<body>
-<h1>{{ found.name }}: which deadline, which quorum</h1>
+_TITLE = "{{ found.name }}: which deadline, which quorum"
+
+_BODY = """<h1>{{ found.name }}: which deadline, which quorum</h1>
 <p class="answer">{{ answer }}</p>
 <div class="banner"><strong>Assumed, not measured.</strong> How fast merchants are and when they are online
 was written into the file by whoever asked; no data were looked at. The answer is as good as that:
@@ -178,9 +167,4 @@ in simulated time; blue is the recommended point.{% endif %}</figcaption></figur
 </table></div>
 <p class="soft">Finished: trainings that came to their end. Attempts lost missed the quorum. Heard: answers
 that were used, of those that a group would give if all its members were there in time, always.</p>
-<dl><dt>repeat with</dt><dd><code>{{ found.command }}</code></dd>
-{% for name, version in found.environment.items() %}<dt>{{ name }}</dt><dd>{{ version }}</dd>
-{% endfor %}</dl>
-</body>
-</html>
 """

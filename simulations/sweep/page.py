@@ -10,10 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from server.reporting.style import BLUE, GREY, INK, VERMILION, drawing, heading, panels, svg
-from server.reporting.template import CSS, environment
 from server.reporting.wording import NOTHING, number, spoken
-from shared_model import files
 
+from .. import study_page
 from .plan import said
 from .table import Line, Results, Value
 
@@ -120,32 +119,22 @@ def _panel(axes: Axes, key: str, found: Results) -> None:
 def write_page(found: Results, path: Path) -> None:
     """Replace the file at `path` by one self-contained page; it loads nothing and runs nothing."""
     varied = any(len(_values(found.lines, key)) > 1 for key in found.lines[0].values)
-    page = (
-        environment()
-        .from_string(_PAGE)
-        .render(
-            found=found,
-            answer=answer(found),
-            figure=Markup(svg(draw(found), "sweep")) if varied else "",
-            columns=columns(found),
-            rows=[(position == found.best, cells(found, position)) for position in ordered(found)],
-            failures=failures(found),
-            css=Markup(CSS),
-        )
+    study_page.write(
+        path,
+        _TITLE,
+        _BODY,
+        found=found,
+        answer=answer(found),
+        figure=Markup(svg(draw(found), "sweep")) if varied else "",
+        columns=columns(found),
+        rows=[(position == found.best, cells(found, position)) for position in ordered(found)],
+        failures=failures(found),
     )
-    files.write(path, page.encode(), durable=False)
 
 
-_PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{{ found.name }}: a sweep</title>
-<style>{{ css }}</style>
-</head>
-<body>
-<h1>{{ found.name }}: {{ found.lines | length }} points</h1>
+_TITLE = "{{ found.name }}: a sweep"
+
+_BODY = """<h1>{{ found.name }}: {{ found.lines | length }} points</h1>
 <p class="answer">{{ answer }}</p>
 <p class="soft">{{ found.seeds | length }} seed{{ "s" if found.seeds | length != 1 }}, {{ found.where }},
 served: {{ found.served }}. The validation score is the geometric mean over tasks of the loss over that of the
@@ -166,9 +155,4 @@ dark dots are points that the seeds do not tell from it; the orange line is the 
 <p class="soft">* the best on validation rows; ≈ not told from it.</p>
 {% if failures %}<h2>Without a model</h2>
 <ul>{% for failure in failures %}<li>{{ failure }}</li>{% endfor %}</ul>{% endif %}
-<dl><dt>repeat with</dt><dd><code>{{ found.command }}</code></dd>
-{% for name, version in found.environment.items() %}<dt>{{ name }}</dt><dd>{{ version }}</dd>
-{% endfor %}</dl>
-</body>
-</html>
 """

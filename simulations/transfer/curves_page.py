@@ -10,10 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from server.reporting.style import BLUE, GREEN, GREY, ORANGE, PURPLE, drawing, heading, panels, svg
-from server.reporting.template import CSS, environment
 from server.reporting.wording import NOTHING, number, says, signed, spoken
-from shared_model import files
 
+from .. import study_page
 from .curves import (
     ALONE,
     ENOUGH,
@@ -135,13 +134,16 @@ def _row(point: Point) -> tuple[str, ...]:
 
 def write_page(found: Transfer, path: Path) -> None:
     """Replace the file at `path` by one self-contained page; it loads nothing and runs nothing."""
-    template = environment(spoken=spoken).from_string(_PAGE)
     groups: dict[tuple[str, str, int], list[tuple[tuple[str, ...], str]]] = {}
     for point in found.points:
         verdict = says(point.low_percent, point.high_percent) if point.method != ALONE else "cannot tell"
         key = (point.task, point.group, point.merchants)
         groups.setdefault(key, []).append((_row(point), verdict.replace(" ", "-")))
-    page = template.render(
+    study_page.write(
+        path,
+        _TITLE,
+        _BODY,
+        filters={"spoken": spoken},
         found=found,
         figure=Markup(svg(draw(found), "transfer")),
         question=_question(),
@@ -149,21 +151,12 @@ def write_page(found: Transfer, path: Path) -> None:
         groups=groups,
         few=FEW,
         many=MANY,
-        css=Markup(CSS),
     )
-    files.write(path, page.encode(), durable=False)
 
 
-_PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{{ found.name }}: merchants that join later</title>
-<style>{{ css }}</style>
-</head>
-<body>
-<h1>{{ found.name }}: merchants that join later</h1>
+_TITLE = "{{ found.name }}: merchants that join later"
+
+_BODY = """<h1>{{ found.name }}: merchants that join later</h1>
 <p>{{ found.merchants }} merchants were left out of the training, in {{ found.folds }} folds: those of a
 fold together, each fold with a federation of its own. Then each joined with its first orders: warm-started
 from what the others had released, or alone.</p>
@@ -207,9 +200,4 @@ lower bound.</p>
 <dt>{{ curve.task | spoken }}, {{ kind }}</dt>
 <dd>{% for n, way in ways.items() %}{{ n }}: {{ way }}{{ "; " if not loop.last }}{% endfor %}</dd>
 {% endfor %}{% endfor %}</dl>
-<dl><dt>repeat with</dt><dd><code>{{ found.command }}</code></dd>
-{% for name, version in found.environment.items() %}<dt>{{ name }}</dt><dd>{{ version }}</dd>
-{% endfor %}</dl>
-</body>
-</html>
 """

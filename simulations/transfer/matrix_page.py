@@ -10,10 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from server.reporting.style import INK, drawing, heading, svg
-from server.reporting.template import CSS, environment
 from server.reporting.wording import NOTHING, number, percent, spoken
-from shared_model import files
 
+from .. import study_page
 from ..heat_map import Shade, heat_map
 from ..statistics import Verdict
 from .cells import ALL_OTHERS, HEADS, PRIOR, Cell, Task
@@ -120,9 +119,12 @@ def table(found: Matrix) -> Table:
 
 def write_page(found: Matrix, path: Path) -> None:
     """Replace the file at `path` by one self-contained page; it loads nothing and runs nothing."""
-    template = environment(spoken=spoken).from_string(_PAGE)
     worse = negative(found)
-    page = template.render(
+    study_page.write(
+        path,
+        _TITLE,
+        _BODY,
+        filters={"spoken": spoken},
         found=found,
         figures=[(task, Markup(svg(draw(found, task), f"matrix-{task.name}"))) for task in found.tasks],
         sentences=[sentence(found, task.name, serving) for task in found.tasks for serving in SERVINGS],
@@ -135,9 +137,7 @@ def write_page(found: Matrix, path: Path) -> None:
         ],
         all_others=ALL_OTHERS,
         several={name: members for name, members in found.groups.items() if len(members) > 1},
-        css=Markup(CSS),
     )
-    files.write(path, page.encode(), durable=False)
 
 
 def _cells(cell: Cell) -> tuple[str, ...]:
@@ -145,16 +145,9 @@ def _cells(cell: Cell) -> tuple[str, ...]:
     return number(cell.alone), number(cell.value), percent(cell.percent), between
 
 
-_PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{{ found.name }}: who teaches whom</title>
-<style>{{ css }}</style>
-</head>
-<body>
-<h1>{{ found.name }}: who teaches whom</h1>
+_TITLE = "{{ found.name }}: who teaches whom"
+
+_BODY = """<h1>{{ found.name }}: who teaches whom</h1>
 <p>A model is trained on the rows of one {{ found.by }} alone, the source, and served at another, the
 target: as
 it is, which is a first day, and with the target's own heads fitted on its rows. Each cell is the gain
@@ -207,9 +200,4 @@ class="text">served</th>
 {% if several %}<h2>Who is in which group</h2>
 <dl>{% for name, members in several.items() %}<dt>{{ name }}</dt><dd>{{ members | join(", ") }}</dd>
 {% endfor %}</dl>{% endif %}
-<dl><dt>repeat with</dt><dd><code>{{ found.command }}</code></dd>
-{% for name, version in found.environment.items() %}<dt>{{ name }}</dt><dd>{{ version }}</dd>
-{% endfor %}</dl>
-</body>
-</html>
 """
