@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
@@ -10,9 +10,13 @@ from pydantic.dataclasses import dataclass
 from client.state import KEPT_TRAININGS
 from shared_model import declared
 from shared_model.declared import CLOSED
+from shared_model.errors import ConfigError
 from shared_model.schema import Count, NonNegative, Positive
 
-from .datasets import MarketOptions, ScenarioMarket
+from .datasets import MADE_UP, READ_FROM_A_FOLDER, MarketOptions, ScenarioMarket
+
+DATA = "--data"
+"""The option that names the folder of original data, in errors."""
 
 
 @dataclass(frozen=True, kw_only=True, config=CLOSED)
@@ -115,7 +119,29 @@ def load_experiment(path: Path, *, data: Path | None = None) -> Experiment:
     Raises:
         ConfigError: The file is missing or says something that is not allowed, or no folder was named.
     """
+    return declared.parse(Experiment, tables_of(path, data=data), file=path)
+
+
+def tables_of(path: Path, *, data: Path | None = None) -> dict[str, Any]:
+    """Return the tables of an experiment file; its market reads `data`, where that is named.
+
+    Raises:
+        ConfigError: The file is missing or no TOML, its market makes its own data and `data` is named, or it
+            reads a folder and none is.
+    """
     tables = declared.read_toml(path)
-    if data is not None and isinstance(tables.get("market"), dict):
-        tables["market"]["directory"] = str(data.absolute())
-    return declared.parse(Experiment, tables, file=path)
+    market = tables.get("market")
+    if not isinstance(market, dict):
+        return tables
+    kind = market.get("kind")
+    if data is not None and kind in MADE_UP:
+        raise ConfigError(
+            "fedbazaar-sim", DATA, str(data), f"no folder: {path.name} makes its own market ({kind})"
+        )
+    if data is None and kind in READ_FROM_A_FOLDER and "directory" not in market:
+        raise ConfigError(
+            path, "market.directory", None, f"a folder of the data of {kind}, here or as {DATA}"
+        )
+    if data is not None:
+        market["directory"] = str(data.absolute())
+    return tables

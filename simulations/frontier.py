@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from server.reporting import results as result_files
+from server.reporting import wording
 from server.reporting.results import Cell, Result, Task
 from shared_model import declared, files
 from shared_model.errors import ConfigError
@@ -66,13 +67,14 @@ class Point:
 
 @dataclass(frozen=True, kw_only=True)
 class Frontier:
-    """All points of an experiment, with what they were made from."""
+    """All points of an experiment, with what they were made from; `sent` says of every level what moved."""
 
     name: str
     command: str
     seeds: tuple[int, ...]
     environment: Mapping[str, str]
     delta: float
+    sent: Mapping[str, str]
     points: tuple[Point, ...]
 
 
@@ -113,6 +115,7 @@ def frontier(request: Request, epsilons: Sequence[float], progress: Progress) ->
         seeds=first.seeds,
         environment=first.environment,
         delta=float(tables["privacy"]["delta"]),
+        sent={level: wording.sent(result.contract) for level, result in results.items()},
         points=tuple(p for level, e in steps.items() for p in _points(level, e, results[level], first)),
     )
 

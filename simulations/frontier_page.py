@@ -170,4 +170,7 @@ epsilon of 10,000, which protects nobody; “no privacy” is the contract witho
 {% endfor %}
 </table></div>
 {% endfor %}
+<h2>What moved</h2>
+<dl>{% for level, words in found.sent.items() %}<dt>{{ level }}</dt><dd>{{ words }}</dd>
+{% endfor %}</dl>
 """

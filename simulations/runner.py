@@ -6,7 +6,7 @@ again: folders that are written are not written again, and a federation goes on 
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,6 +36,7 @@ from .scores import Scores, averaged, merged
 from .seeds import generator
 from .summary import ALL, summarise
 from .targets import Measured, checked
+from .vectorised import report
 
 Progress = Callable[[str, int, int], None]
 """Is told of a stage, how many of its steps are done, and how many there are."""
@@ -118,9 +119,7 @@ def run(request: Request, progress: Progress) -> results.Result:
         command=request.command,
         environment=environment(),
         privacy=facts.privacy(federation, _spent(bench)),
-        contract=facts.contract(
-            federation, sum(federation.tiers[merchant.tier].role == "train" for merchant in members)
-        ),
+        contract=facts.contract(federation, trainers(bench)),
         seeds=seeds,
         merchants=members,
         tasks=tasks,
@@ -128,6 +127,7 @@ def run(request: Request, progress: Progress) -> results.Result:
         summary=summary,
         rounds=history.rounds(_directory(bench, seeds[0])),
         checks=checked(bench.experiment.target, measured),
+        engine=report.said(_directory(bench, seeds[0])),
     )
     results.write(result, request.out / "result.json")
     write_report(result, request.out / "report.html")
@@ -322,3 +322,9 @@ def merchants(bench: Bench) -> tuple[results.Merchant, ...]:
         facts.merchant(name, tables, bench.site.merchant(name, seed).describe().tier, bench.datasets[name])
         for name, tables in bench.market.merchants.items()
     )
+
+
+def trainers(bench: Bench, *, without: Collection[str] = ()) -> int:
+    """Return how many merchants train, where some only receive whatever their tier."""
+    tiers = bench.federation.tiers
+    return sum(tiers[m.tier].role == "train" for m in merchants(bench) if m.name not in without)

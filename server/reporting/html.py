@@ -44,6 +44,7 @@ def page(result: Result) -> str:
             cells=_cells_by_task(result),
             figures=[(_inline(figure, name, guide), guide) for name, figure, guide in _figures(result)],
             replies=wording.replies(result),
+            sent=wording.sent(result.contract),
         )
     )
 

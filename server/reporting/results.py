@@ -211,7 +211,26 @@ class Check:
 
 @dataclass(frozen=True, kw_only=True, config=CLOSED)
 class Result:
-    """All of `result.json`. `created` is ISO 8601; `command` repeats the run; `seconds` is its wall time."""
+    """All of `result.json`.
+
+    Attributes:
+        format: Version of the file.
+        name: Of the experiment, or of the run.
+        created: ISO 8601.
+        seconds: Wall time.
+        command: That repeats the run.
+        environment: Versions.
+        privacy: Whether shoppers were protected.
+        contract: The agreement.
+        seeds: Of the trainings.
+        merchants: Who took part.
+        tasks: How they were judged.
+        cells: Merchants by tasks.
+        summary: Tasks by groups of merchants.
+        rounds: Of the first training.
+        checks: Targets.
+        engine: How simulated merchants trained in the first training, and why, in words.
+    """
 
     format: Literal[1] = FORMAT
     name: str
@@ -228,6 +247,7 @@ class Result:
     summary: tuple[Summary, ...] = ()
     rounds: tuple[Round, ...] = ()
     checks: tuple[Check, ...] = ()
+    engine: tuple[str, ...] = ()
 
 
 def write(result: Result, path: Path) -> None:

@@ -155,10 +155,9 @@ shoppers; where it holds zero, the rows are too few to tell.</p>
 enters the model.</p>
 <dl>
 <dt>contract</dt><dd><code>{{ result.contract.fingerprint }}</code></dd>
-<dt>what travels</dt><dd>{{ result.contract.shared_parameters }} numbers of a
-{{ result.contract.architecture | spoken }} model,
-{{ result.contract.bytes_down }} bytes down and {{ result.contract.bytes_up }} up for a merchant and round,
-{{ result.contract.bytes_of_all }} in all for {{ result.contract.merchants_per_round }} merchants asked</dd>
+<dt>what travels</dt><dd>{{ "{:,}".format(result.contract.shared_parameters) }} numbers of a
+{{ result.contract.architecture | spoken }} model, {{ sent }}</dd>
+{% if result.engine %}<dt>merchants trained</dt><dd>{{ result.engine | join("; ") }}</dd>{% endif %}
 <dt>seeds</dt><dd>{{ result.seeds | join(", ") or "none" }}</dd>
 <dt>wall time</dt><dd>{{ result.seconds | short }} s</dd>
 {% if result.command %}<dt>command</dt><dd><code>{{ result.command }}</code></dd>{% endif %}

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable
 
-from .results import Cell, Merchant, Result, Summary, Task, Verdict
+from shared_model.traffic import Traffic
+
+from .results import Cell, ContractFacts, Merchant, Result, Summary, Task, Verdict
 
 ALL = "all"
 NOTHING = "\N{EN DASH}"
@@ -130,6 +132,12 @@ def replies(result: Result) -> str:
         f"{_counted(len(result.rounds), 'round')}: {_counted(used, 'reply', 'replies')} used, "
         f"{refused} refused, {missing} missing."
     )
+
+
+def sent(contract: ContractFacts) -> str:
+    """Return what a training moves between its two sides."""
+    moved = Traffic(down=contract.bytes_down, up=contract.bytes_up)
+    return f"{_counted(contract.rounds, 'round')}, {moved.said(contract.merchants_per_round)} asked"
 
 
 def by_size(merchants: Iterable[Merchant]) -> list[Merchant]:

@@ -8,6 +8,7 @@ import json
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -102,16 +103,20 @@ def baselines(job: Job, truth: Path, about: Path) -> None:
         shutil.rmtree(bench.work, ignore_errors=True)
 
 
-def _bench(job: Job) -> Bench:
-    experiment = experiment_of(job.dataset, job.folder, job.data)
-    tables = contract_tables(
+def tables_of(job: Job) -> dict[str, Any]:
+    """Return the tables of the contract that a job trains under (errors as of `contract_tables`)."""
+    return contract_tables(
         job.dataset,
         job.folder,
-        experiment,
+        experiment_of(job.dataset, job.folder, job.data),
         job.dataset.pooled if job.training.where == "pooled" else {},
         job.training.contract,
         job.training.grid[job.variant],
     )
+
+
+def _bench(job: Job) -> Bench:
+    experiment, tables = experiment_of(job.dataset, job.folder, job.data), tables_of(job)
     market = read(experiment.market, (job.folder / job.dataset.experiment).parent)
     if job.dataset.folds:
         market = replace(market, folds=job.dataset.folds, fold=job.dataset.fold)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from ..summary import ALL
+from .moved import Moved
 from .plan import Claim, Plan
 from .table import Line, Results
 
@@ -19,7 +20,7 @@ def page(plan: Plan, found: Results, notes: str = "") -> str:
     parts += _rules(found)
     for dataset in dict.fromkeys(d.name for d in plan.dataset):
         parts += [f"## {dataset}", *_tables(found, dataset)]
-    parts += ["## What was tuned", *_tuned(plan, found)]
+    parts += [*_moved(found), "## What was tuned", *_tuned(plan, found)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -151,6 +152,27 @@ def _rules(found: Results) -> Iterator[str]:
         "federated model, or for an item choice the ranking, was chosen. The oracle sees the test rows.\n\n"
         + _markdown(rows)
     )
+
+
+def _moved(found: Results) -> Iterator[str]:
+    if not found.moved:
+        return
+    datasets = list(dict.fromkeys(one.dataset for one in found.moved))
+    trainings = list(dict.fromkeys(one.training for one in found.moved))
+    at = {(one.training, one.dataset): one for one in found.moved}
+    rows = [("training", *datasets)]
+    rows += [
+        (training, *(_bytes(at.get((training, dataset))) for dataset in datasets)) for training in trainings
+    ]
+    yield (
+        "## What moved\n\n"
+        "Of federated trainings: rounds, and the bytes of arrays that a merchant gets + sends in a round "
+        "that asks it, on average.\n\n" + _markdown(rows)
+    )
+
+
+def _bytes(moved: Moved | None) -> str:
+    return "" if moved is None else f"{moved.rounds} rounds, {moved.bytes_down:,} + {moved.bytes_up:,}"
 
 
 def _tuned(plan: Plan, found: Results) -> Iterator[str]:

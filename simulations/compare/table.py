@@ -22,6 +22,7 @@ from . import choosing, predictions, running
 from .choosing import RuleLine
 from .jobs import BASELINES
 from .measuring import Middle, measures, middle
+from .moved import Moved, moved
 from .plan import DataSet, Plan, Training
 from .predictions import Place, Predictions
 from .running import Asked
@@ -99,6 +100,7 @@ class Results:
         chosen: Data set -> training -> the point of its grid that validation rows chose.
         lines: The numbers.
         rules: What came of rules for choosing what is served.
+        moved: Bytes of federated trainings.
     """
 
     name: str
@@ -109,6 +111,7 @@ class Results:
     chosen: Mapping[str, Mapping[str, object]]
     lines: tuple[Line, ...]
     rules: tuple[RuleLine, ...]
+    moved: tuple[Moved, ...] = ()
 
 
 def results(asked: Asked, command: str) -> Results:
@@ -127,6 +130,7 @@ def results(asked: Asked, command: str) -> Results:
         chosen={d.key: _chosen(asked, plan, d) for d in plan.dataset},
         lines=tuple(line for folds in folded(plan) for line in _lines(asked, plan, folds)),
         rules=tuple(line for folds in folded(plan) for line in _rules(asked, plan, folds)),
+        moved=tuple(line for folds in folded(plan) for line in _moved(asked, plan, folds[0])),
     )
 
 
@@ -167,6 +171,12 @@ def _rules(asked: Asked, plan: Plan, folds: list[DataSet]) -> Iterator[RuleLine]
         if "chosen" in training.served:
             runs = [run for fold in folds for run in _runs(asked, plan, fold, training)]
             yield from choosing.lines(folds[0].name, training.name, runs, tasks)
+
+
+def _moved(asked: Asked, plan: Plan, dataset: DataSet) -> Iterator[Moved]:
+    for training in plan.trainings_on(dataset.name):
+        if training.where == "federated":
+            yield moved(asked, dataset, training, plan.comparison.seeds)
 
 
 def _runs(asked: Asked, plan: Plan, dataset: DataSet, training: Training) -> list[dict[str, Predictions]]:

@@ -17,7 +17,8 @@ def penalty(
     """Return how bad predictions are on validation rows, relative to the best constant; less is better.
 
     That is the mean over tasks of log(metric / metric of the constant), each a mean over merchants. The
-    choice of an item is left out: its head is fitted at home whatever is tuned.
+    choice of an item is left out: its head is fitted at home whatever is tuned. Where there is nothing else
+    all points are alike, at 0, and the first one is taken.
 
     Args:
         tasks: Of the contract.
@@ -34,4 +35,4 @@ def penalty(
             mine = np.mean([first_measure(spec, found[p], labels[p]) for p in places])
             theirs = np.mean([first_measure(spec, constant[p], labels[p]) for p in places])
             logs.append(np.log(mine / theirs))
-    return float(np.mean(logs))
+    return float(np.mean(logs)) if logs else 0.0

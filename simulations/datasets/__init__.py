@@ -4,8 +4,9 @@ A scenario declares one in its `[market]` table: `kind` names it and the other k
 """
 
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from pydantic import Field
 
@@ -22,7 +23,9 @@ from .synthetic_tables import SyntheticTablesMarket
 from .table import TableMarket
 
 __all__ = [
+    "MADE_UP",
     "READERS",
+    "READ_FROM_A_FOLDER",
     "AliExpressMarket",
     "MarketOptions",
     "OlistMarket",
@@ -58,6 +61,16 @@ READERS: dict[str, Callable[[Any, Path], Market]] = {
     "table": table.read,
 }
 """Kind of market -> function of its options and of the folder that relative paths start from."""
+
+_OPTIONS: dict[str, type] = {
+    options.__dataclass_fields__["kind"].default: options for options in get_args(get_args(MarketOptions)[0])
+}
+READ_FROM_A_FOLDER = frozenset(
+    kind for kind, options in _OPTIONS.items() if "directory" in {field.name for field in fields(options)}
+)
+"""Kinds of markets whose original data lie in a folder that somebody names."""
+MADE_UP = frozenset(_OPTIONS) - READ_FROM_A_FOLDER
+"""Kinds of markets that make their own data."""
 
 
 def read(options: MarketOptions, base: Path = Path()) -> Market:

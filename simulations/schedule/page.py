@@ -141,6 +141,7 @@ def write_page(found: Results, path: Path) -> None:
         columns=columns(found),
         rows=[(i == found.recommended, cells(found, i)) for i in range(len(found.lines))],
         trained=trained(found),
+        engines={_label(line): line.engine for line in found.lines if line.engine},
     )
 
 
@@ -167,4 +168,9 @@ in simulated time; blue is the recommended point.{% endif %}</figcaption></figur
 </table></div>
 <p class="soft">Finished: trainings that came to their end. Attempts lost missed the quorum. Heard: answers
 that were used, of those that a group would give if all its members were there in time, always.</p>
+{% if engines %}<h2>How the real trainings ran</h2>
+<p class="soft">Nobody's time is measured here, so merchants train together where a formula says that it is
+faster.</p>
+<dl>{% for label, said in engines.items() %}<dt>{{ label }}</dt><dd>{{ said | join("; ") }}</dd>
+{% endfor %}</dl>{% endif %}
 """

@@ -15,7 +15,7 @@ from shared_model.schema import Count, Federation, NonNegative, Positive
 
 from ..compare.plan import changed
 from ..datasets import read
-from ..experiment import Experiment, load_experiment
+from ..experiment import DATA, Experiment, load_experiment
 
 Varied = Literal["deadline_seconds", "quorum", "merchants_per_round", "attempts", "pace_seconds", "rounds"]
 Hour = Annotated[float, Field(ge=0, lt=24)]
@@ -190,6 +190,8 @@ def load(path: Path, *, data: Path | None = None) -> Plan:
     file = declared.load(File, path)
     asked = file.schedule
     experiment = path.parent / asked.experiment if asked.experiment else None
+    if data is not None and experiment is None:
+        raise ConfigError("fedbazaar-sim", DATA, str(data), f"no folder: {path.name} names no experiment")
     loaded = load_experiment(experiment, data=data) if experiment else None
     contract = experiment.parent / loaded.experiment.contract if experiment and loaded else None
     tables = declared.read_toml(contract or path.parent / asked.contract)

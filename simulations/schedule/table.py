@@ -16,6 +16,7 @@ from shared_model import files
 
 from ..parallel import Progress
 from ..runs.environment import environment
+from ..vectorised import report
 from .plan import Group, Plan, Point
 from .rounds import Tally, simulated
 from .timeline import bytes_of
@@ -41,6 +42,7 @@ class Line:
         heard: Group -> answers that were used, over those that it would give were everybody always in time.
         gigabytes: That a training moves through the coordinator, both ways, on average.
         curve: Of the real training; empty where there was none.
+        engine: How merchants trained there, in words.
     """
 
     values: Mapping[str, float | int]
@@ -53,6 +55,7 @@ class Line:
     heard: Mapping[str, float]
     gigabytes: float
     curve: tuple[Look, ...]
+    engine: tuple[str, ...] = ()
 
     @property
     def least(self) -> float:
@@ -102,7 +105,7 @@ def results(plan: Plan, out: Path, command: str, progress: Progress) -> Results:
             mine.append(simulated(clock, point.federation, plan.file.coordinator, lineage=lineage(repeat)))
     progress("simulated trainings", asked.repeats, asked.repeats)
     lines = [
-        _line(plan, point, mine, curve(folder(out, position)))
+        _line(plan, point, mine, folder(out, position))
         for position, (point, mine) in enumerate(zip(plan.points, runs, strict=True))
     ]
     recommended, enough = choice(lines, asked.heard_at_least)
@@ -158,7 +161,7 @@ def in_words(group: Group) -> str:
     return "; ".join(parts)
 
 
-def _line(plan: Plan, point: Point, runs: _Runs, looks: tuple[Look, ...]) -> Line:
+def _line(plan: Plan, point: Point, runs: _Runs, trained: Path) -> Line:
     tallies = [tally for tally, _ in runs]
     hours = [tally.rounds[-1].hours for tally, done in runs if done]
     low, median, high = np.percentile(hours, (5, 50, 95)) if hours else (None, None, None)
@@ -174,7 +177,8 @@ def _line(plan: Plan, point: Point, runs: _Runs, looks: tuple[Look, ...]) -> Lin
         stops=float(np.mean([tally.stops for tally in tallies])),
         heard={group.name: _heard(tallies, group.name) for group in plan.file.group},
         gigabytes=float(moved) / 1e9,
-        curve=looks,
+        curve=curve(trained),
+        engine=report.said(trained),
     )
 
 

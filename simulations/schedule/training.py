@@ -1,7 +1,8 @@
 """Train for real on the simulated clock: the real coordinator asks, and hears who would be in time.
 
 What is late or lost in simulated time is kept from the coordinator; merchants that worked in vain have
-trained all the same, as they would have.
+trained all the same, as they would have. Since nobody's time is measured, merchants may train together
+(`simulations.vectorised`).
 """
 
 import json
@@ -17,7 +18,6 @@ import torch
 from flwr.app import Message
 from flwr.serverapp import Grid
 
-from client.app import app
 from server.config import RunSettings
 from server.coordinator import RoundSummary
 from server.roster import Member, registered
@@ -31,8 +31,8 @@ from .. import federated
 from ..compare.bench import Bench, prepared
 from ..datasets import read
 from ..experiment import load_experiment
-from ..in_process import InProcessGrid
 from ..parallel import Progress, together
+from ..vectorised import report
 from . import plan as plans
 from .merchants import Merchants, drawn
 from .plan import Coordinator, Plan, Point
@@ -108,7 +108,7 @@ class ClockedGrid(WrappedGrid):
     def send_and_receive(
         self, messages: Iterable[Message], *, timeout: float | None = None
     ) -> Iterator[Message]:
-        """Yield the replies that come in simulated time, in the order in which they come."""
+        """Yield the replies that come in simulated time, in the order in which `grid` has them ready."""
         by_position = {self._position[m.metadata.dst_node_id]: m for m in messages}
         number = max((int(m.metadata.group_id) for m in by_position.values()), default=self._number)
         self._attempt = self._attempt + 1 if number == self._number else 0
@@ -191,7 +191,8 @@ def trained(bench: Bench, timeline: Timeline, plan: Plan, *, seed: int) -> list[
     A training that stops is started again as the plan says; one that never ends has looks up to its stop.
     """
     coordinator, terms = plan.file.coordinator, bench.contract.federation
-    nodes = InProcessGrid(app, {name: bench.site.node_config(name, seed) for name in plan.members})
+    receivers = bench.site.merchants.keys() - plan.members.keys()
+    nodes = federated.grid_of(bench.site, seed, receivers=receivers)
     grid = ClockedGrid(nodes, nodes.node_ids, timeline, coordinator)
     members = {nodes.node_ids[name]: _member(bench, name, seed) for name in plan.members}
     every, looks = max(1, terms.rounds // LOOKS), []
@@ -216,6 +217,7 @@ def trained(bench: Bench, timeline: Timeline, plan: Plan, *, seed: int) -> list[
                 break
             timeline.now += coordinator.restart_hours * 3600
             grid.begin()
+    report.write(bench.work.parent, nodes.ran)
     return [look for look in looks if not math.isnan(look.loss)]
 
 

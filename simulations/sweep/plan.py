@@ -19,7 +19,7 @@ from shared_model.schema import Federation, parse_federation
 
 from ..compare.adoptions import Adoption
 from ..compare.plan import Where, changed
-from ..experiment import Experiment
+from ..experiment import Experiment, tables_of
 
 MOST_POINTS = 10_000
 Values = dict[str, Any]
@@ -121,11 +121,10 @@ def load(path: Path, *, data: Path | None = None) -> Plan:
     """
     sweep = declared.load(File, path).sweep
     file = path.parent / sweep.experiment
-    experiment = declared.read_toml(file)
+    experiment = tables_of(file, data=data)
     market = experiment.get("market")
-    if isinstance(market, dict) and (data is not None or "directory" in market):
-        folder = file.parent / str(market.get("directory", "")) if data is None else data
-        market["directory"] = os.path.normpath(folder.absolute())
+    if isinstance(market, dict) and "directory" in market:
+        market["directory"] = os.path.normpath((file.parent / str(market["directory"])).absolute())
     plan = declared.parse(Experiment, experiment, file=file).experiment
     contract = declared.read_toml(file.parent / plan.contract)
     points = _points(path, sweep.grid)

@@ -126,12 +126,27 @@ class Curve:
 
 @dataclass(frozen=True, kw_only=True)
 class Transfer:
-    """All learning curves of an experiment, with what they were made from."""
+    """All learning curves of an experiment, with what they were made from.
+
+    Attributes:
+        name: Of the experiment.
+        command: That repeats it.
+        environment: Versions.
+        privacy: Whether shoppers were protected, in words.
+        sent: What the training of a fold moves, in words.
+        seeds: Of the trainings.
+        folds: Federations a seed.
+        merchants: Left out in all.
+        curves: What the numbers of a task mean.
+        points: Of the curves.
+        head_starts: The answers.
+    """
 
     name: str
     command: str
     environment: Mapping[str, str]
     privacy: str
+    sent: str
     seeds: tuple[int, ...]
     folds: int
     merchants: int

@@ -195,8 +195,9 @@ lower bound.</p>
 {% endfor %}
 </table></div>
 {% endfor %}
-<h2>Which ways were taken</h2>
-<dl>{% for curve in found.curves %}{% for kind, ways in curve.ways.items() %}
+<h2>What moved, and which ways were taken</h2>
+<dl><dt>what moved</dt><dd>{{ found.sent }}, in each federation</dd>
+{% for curve in found.curves %}{% for kind, ways in curve.ways.items() %}
 <dt>{{ curve.task | spoken }}, {{ kind }}</dt>
 <dd>{% for n, way in ways.items() %}{{ n }}: {{ way }}{{ "; " if not loop.last }}{% endfor %}</dd>
 {% endfor %}{% endfor %}</dl>

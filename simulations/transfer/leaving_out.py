@@ -30,6 +30,7 @@ from client.data.examples import Split
 from client.merchant_file import Serving
 from client.personalization.fine_tuning import personal as fine_tuned
 from client.personalization.start import Start
+from server.reporting import wording
 from shared_model import files
 from shared_model.heads import measure_of
 from shared_model.model import MultiTaskModel, build
@@ -90,6 +91,7 @@ def transfer(request: Request, options: Options, progress: Progress) -> Transfer
         command=request.command,
         environment=environment(),
         privacy=facts.privacy(bench.federation).text,
+        sent=wording.sent(facts.contract(bench.federation, runner.trainers(bench, without=folds[0]))),
         seeds=seeds,
         folds=len(folds),
     )

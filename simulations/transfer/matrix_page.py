@@ -155,9 +155,8 @@ over the
 best way to train alone at the target, on the same test rows.</p>
 <ul>{% for sentence in sentences %}<li>{{ sentence }}</li>{% endfor %}</ul>
 <p class="soft">{{ found.seeds | length }} seed{{ "s" if found.seeds | length != 1 }}. The rows of a
-source lie in
-one place and nothing is noised: a cell says what the source knows, whatever the contract says of
-privacy. “All
+source lie in one place: no bytes move and nothing is noised, so a cell says what the source knows, whatever
+the contract says of privacy. “All
 others” is everybody but the target's own group. A framed cell is a group at itself: no transfer, and not
 judged.
 Of several merchants every test row counts once.</p>

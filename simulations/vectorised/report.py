@@ -1,7 +1,7 @@
 """What ran, and why: one file in the directory of a training."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -30,3 +30,21 @@ def read(directory: Path) -> list[dict[str, Any]]:
     file = directory / ENGINE
     found: list[dict[str, Any]] = json.loads(file.read_bytes()) if file.exists() else []
     return found
+
+
+def said(directory: Path) -> tuple[str, ...]:
+    """Return in words what `write` left in the directory of a training; nothing where no training did."""
+    kinds: dict[tuple[bool, int], list[dict[str, Any]]] = {}
+    for one in read(directory):
+        kinds.setdefault((one["together"], one["size"]), []).append(one)
+    return tuple(_words(together, size, found) for (together, size), found in kinds.items())
+
+
+def _words(together: bool, size: int, found: Sequence[dict[str, Any]]) -> str:
+    least, most = (extreme(one["merchants"] for one in found) for extreme in (min, max))
+    reasons = dict.fromkeys(one["reason"].removeprefix(f"{one['merchants']} merchants, ") for one in found)
+    first, *others = reasons
+    why = first if not others else f"{first} and so on"
+    who = f"{least} merchants" if least == most else f"{least} to {most} merchants"
+    how = f"together, in cohorts of at most {size}" if together else "one after another"
+    return f"{who} of a round {how} ({why})"

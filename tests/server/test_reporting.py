@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from server.reporting import html, merchant_plots, plots, results, terminal, wording
-from server.reporting.results import Cell, Summary
+from server.reporting.results import Cell, ContractFacts, Summary
 from server.reporting.style import svg
 from shared_model.errors import StateError
 from tests.factories import TASKS, make_result
@@ -124,6 +124,22 @@ def test_a_gain_without_a_metric_alone_has_no_percentage():
 def test_replies_are_counted_over_all_rounds(result):
     # 80 rounds of 12 merchants, one of them missing in every tenth
     assert wording.replies(result) == "80 rounds: 952 replies used, 0 refused, 8 missing."
+
+
+def test_what_moved_is_said_for_a_merchant_and_for_all_of_a_round():
+    facts = ContractFacts(
+        fingerprint="", architecture="wide", rounds=80, shared_parameters=1, bytes_per_round=1500,
+        bytes_down=1000, bytes_up=500, merchants_per_round=20, bytes_of_all=30_000,
+    )  # fmt: skip
+    assert wording.sent(facts) == (
+        "80 rounds, 1,000 bytes down and 500 up for a merchant and round, "
+        "30,000 in all for 20 merchants asked"
+    )
+
+
+def test_the_page_says_how_merchants_trained(result):
+    told = html.page(replace(result, engine=("12 merchants of a round one after another (engine = loop)",)))
+    assert "12 merchants of a round one after another (engine = loop)" in told
 
 
 # --- the plots ------------------------------------------------------------------------------------------

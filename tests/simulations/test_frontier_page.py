@@ -24,7 +24,8 @@ def found():
         point("epsilon 2", 2.0),
         point("no privacy", None),
     )
-    return Frontier(name="town", command="", seeds=(0,), environment={}, delta=1e-5, points=points)
+    sent = {"epsilon 2": "3 rounds, 1,000 bytes down"}
+    return Frontier(name="town", command="", seeds=(0,), environment={}, delta=1e-5, sent=sent, points=points)
 
 
 @pytest.fixture
@@ -46,6 +47,10 @@ def test_a_single_merchant_has_no_interval(page, found):
     told = StringIO()
     Console(width=200, file=told).print(table(found))
     assert "nan" not in page + told.getvalue()
+
+
+def test_the_page_says_what_moved_at_every_level(page):
+    assert "<dt>epsilon 2</dt><dd>3 rounds, 1,000 bytes down</dd>" in page
 
 
 def test_names_are_escaped(page):

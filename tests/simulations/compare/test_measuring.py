@@ -62,3 +62,7 @@ def test_the_grid_is_judged_relative_to_the_constant_on_validation_rows_alone() 
     constant = {there: floats(2, 2), later: floats(2, 2)}
     found = {there: floats(1, 1), later: floats(9, 9)}
     assert tuning.penalty({"days": DAYS}, found, constant, labels) == pytest.approx(np.log(1 / 2))
+
+
+def test_points_of_a_grid_are_alike_where_every_task_chooses_an_item() -> None:
+    assert tuning.penalty({"next_item": ITEM}, {}, {}, {}) == 0.0

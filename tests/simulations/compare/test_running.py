@@ -1,5 +1,7 @@
 """A small comparison from its file to its page; stopped half-way it goes on."""
 
+import re
+
 import pytest
 import tomli_w
 
@@ -102,3 +104,4 @@ def test_the_page_holds_tables_claims_and_what_was_tuned(asked: Asked) -> None:
     assert "local.learning_rate 0.01; local.learning_rate 1e-06" in text
     assert "### All merchants (2)" in text
     assert "| shops | shared | do no harm |" in text
+    assert re.search(r"\| shared \| 2 rounds, [\d,]+ \+ [\d,]+ \|", text)

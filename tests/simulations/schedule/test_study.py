@@ -155,5 +155,6 @@ def test_points_are_trained_once_in_processes_of_their_own(tmp_path: Path) -> No
     asked = Asked(study="schedule", file=file, out=tmp_path / "out", arguments={"data": None, "workers": 2})
     found = recording.perform(asked, silent)
     assert [len(one.curve) for one in found.lines] == [2, 2]
+    assert all("merchants of a round" in one.engine[0] for one in found.lines)
     shutil.rmtree(tmp_path / "out" / "trained" / "001")
     assert recording.perform(asked, silent).lines == found.lines

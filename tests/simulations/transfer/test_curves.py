@@ -71,6 +71,7 @@ def found(*more: Measured) -> Transfer:
         command="",
         environment={},
         privacy="",
+        sent="3 rounds, 1,000 bytes down",
         folds=2,
     )
 

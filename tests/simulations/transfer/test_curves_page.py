@@ -26,6 +26,10 @@ def test_the_answer_stands_in_the_page_and_in_the_terminal(page):
     assert "nan" not in page + told.getvalue()
 
 
+def test_the_page_says_what_a_federation_moves(page):
+    assert "3 rounds, 1,000 bytes down, in each federation" in page
+
+
 def test_the_page_names_the_ways_that_were_taken(page):
     assert "50: alone: linear; 200: alone: linear; all: alone: linear" in page
 

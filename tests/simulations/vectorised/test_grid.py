@@ -101,6 +101,8 @@ def test_shops_with_files_train_together_as_one_by_one(tmp_path: Path) -> None:
     assert furthest(*released) < 1e-5
     [found] = report.read(tmp_path / "vectorised" / "run")
     assert (found["merchants"], found["together"]) == (3, True)
+    [told] = report.said(tmp_path / "vectorised" / "run")
+    assert told == "3 merchants of a round together, in cohorts of at most 64 (engine = vectorised)"
 
 
 def test_private_rounds_from_files_draw_and_release_the_same(tmp_path: Path) -> None:
