@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from shared_model import schema
-from shared_model.heads import measure_of, predicted, rank_of, row_losses
+from shared_model.heads import measure_of, predicted, rank_of
+from shared_model.losses import row_losses
 from shared_model.model import MultiTaskModel
 from shared_model.retrieval import CELLS, RetrievalHead
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from shared_model import schema
-from shared_model.heads import row_losses
+from shared_model.losses import row_losses
 from shared_model.model import MultiTaskModel
 from shared_model.repeats import TRAITS
 

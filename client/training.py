@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from shared_model.features import Batch
-from shared_model.heads import Losses, row_losses
+from shared_model.losses import Losses, row_losses
 from shared_model.model import MultiTaskModel
 from shared_model.parameters import take
 from shared_model.schema import Federation, LocalTraining, MetaLearning, Task

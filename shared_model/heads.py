@@ -1,4 +1,4 @@
-"""One head per task: logits out, never probabilities; and what each kind of task makes of its logits.
+"""One head per task: logits out, never probabilities; and how each kind of task reads and judges them.
 
 Before any training every head predicts the public constant of its task: all weights are zero and the
 bias is the constant. So a merchant that never trained serves the shared prior, and a model that was never
@@ -12,18 +12,11 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from . import schema
 from .layers import Linear
-
-
-class Losses(NamedTuple):
-    """Per-row losses, zero where there is no label, and which rows have one; both of shape (..., B)."""
-
-    value: Tensor
-    present: Tensor
+from .losses import LOSSES, Losses
 
 
 class Head(nn.Module):
@@ -165,26 +158,6 @@ def initial_logit(task: schema.Task) -> float:
     return task.initial if isinstance(task, schema.Regression) else 0.0
 
 
-def row_losses(task: schema.Task, logits: Tensor, labels: Tensor) -> Losses:
-    """Return the training loss of every row.
-
-    Args:
-        task: Decides the loss: logistic (binary, multilabel: mean over labels), softmax cross-entropy
-            (multiclass, retrieval), half the squared error (regression), half the Poisson deviance (count).
-            None of them is ever below zero.
-        logits: Shape (..., B, O).
-        labels: As in `Batch.labels`, NaN where there is none.
-
-    Guarantee: the loss of a row depends on that row alone, so a gradient per unit exists; a row without a
-    label contributes exactly zero (`tests/shared_model/test_heads.py`).
-    """
-    missing = labels.isnan()
-    loss = _LOSSES[task.kind](logits, labels.nan_to_num(0.0))
-    if missing.dim() > loss.dim():
-        missing = missing.any(-1)
-    return Losses(loss.masked_fill(missing, 0.0), ~missing)
-
-
 def measure_of(task: schema.Task) -> Measure:
     """Return how the task is judged first (`docs/contract.md` lists the measures)."""
     return _MEASURES[task.kind]
@@ -221,40 +194,8 @@ def _zero(width: int, outputs: int, *, bias: float | None = None) -> Linear:
     return layer
 
 
-def _logistic(logits: Tensor, labels: Tensor) -> Tensor:
-    return F.binary_cross_entropy_with_logits(logits.squeeze(-1), labels, reduction="none")
-
-
-def _logistic_mean(logits: Tensor, labels: Tensor) -> Tensor:
-    return F.binary_cross_entropy_with_logits(logits, labels, reduction="none").mean(-1)
-
-
-def _softmax(logits: Tensor, labels: Tensor) -> Tensor:
-    chosen = logits.gather(-1, labels.long().unsqueeze(-1)).squeeze(-1)
-    return logits.logsumexp(-1) - chosen
-
-
-def _half_square(logits: Tensor, labels: Tensor) -> Tensor:
-    return 0.5 * (logits.squeeze(-1) - labels).square()
-
-
-def _poisson(logits: Tensor, labels: Tensor) -> Tensor:
-    log_rate = logits.squeeze(-1)
-    return log_rate.exp() - labels * log_rate + torch.xlogy(labels, labels) - labels
-
-
-_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "binary": _logistic,
-    "multilabel": _logistic_mean,
-    "multiclass": _softmax,
-    "retrieval": _softmax,
-    "regression": _half_square,
-    "count": _poisson,
-}
-
-
 def _loss_score(task: schema.Task, logits: Tensor, labels: Tensor) -> Tensor:
-    return _LOSSES[task.kind](logits, labels)
+    return LOSSES[task.kind](logits, labels)
 
 
 def _square_in_transformed_units(task: schema.Task, logits: Tensor, labels: Tensor) -> Tensor:
@@ -263,7 +204,7 @@ def _square_in_transformed_units(task: schema.Task, logits: Tensor, labels: Tens
 
 
 def _poisson_deviance(task: schema.Task, logits: Tensor, labels: Tensor) -> Tensor:
-    return 2 * _poisson(logits, labels)
+    return 2 * LOSSES[task.kind](logits, labels)
 
 
 def _hit_at_10(task: schema.Task, logits: Tensor, labels: Tensor) -> Tensor:

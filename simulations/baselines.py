@@ -22,7 +22,8 @@ from client.data.examples import Examples, Split
 from client.evaluation import labels_of, logits_of
 from client.training import multitask_loss
 from shared_model import schema
-from shared_model.heads import measure_of, row_losses
+from shared_model.heads import measure_of
+from shared_model.losses import row_losses
 from shared_model.model import MultiTaskModel, build
 
 from .experiment import Baselines

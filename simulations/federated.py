@@ -19,7 +19,7 @@ from server.coordinator import RoundSummary
 from server.roster import Member, Roster, registered
 from server.wire_record import recorded
 from shared_model import schema
-from shared_model.heads import row_losses
+from shared_model.losses import row_losses
 from shared_model.model import MultiTaskModel, build, initial_shared, movers
 from shared_model.parameters import from_arrays
 from shared_model.protocol import Instruction, SharedArrays, digest

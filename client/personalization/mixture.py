@@ -21,7 +21,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from shared_model import schema
-from shared_model.heads import predicted, row_losses
+from shared_model.heads import predicted
+from shared_model.losses import row_losses
 
 SHRINKAGE = 50.0
 """Imagined rows, spread over the real ones, that are just as the first part predicts."""

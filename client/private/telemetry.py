@@ -12,7 +12,7 @@ from torch import Tensor
 
 from shared_model import schema
 from shared_model.features import Batch
-from shared_model.heads import row_losses
+from shared_model.losses import row_losses
 from shared_model.model import MultiTaskModel
 from shared_model.privacy.plan import TelemetryPlan
 

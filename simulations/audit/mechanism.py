@@ -29,7 +29,7 @@ from client.state import RoundState
 from client.training import trained_parameters
 from client.weighting import Memory
 from shared_model import schema
-from shared_model.heads import Losses, row_losses
+from shared_model.losses import Losses, row_losses
 from shared_model.model import MultiTaskModel
 from shared_model.parameters import load, take
 from shared_model.privacy.plan import Plan

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from shared_model import schema
 from shared_model.features import Batch
-from shared_model.heads import Losses
 from shared_model.layers import Embedding, Linear
+from shared_model.losses import Losses
 
 WIDTH = 8
 """Dense inputs of the laboratory's model."""

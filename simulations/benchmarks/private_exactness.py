@@ -17,8 +17,8 @@ from client.private.units import Units
 from shared_model import schema
 from shared_model.architectures import ARCHITECTURES
 from shared_model.features import Batch
-from shared_model.heads import row_losses
 from shared_model.layers import Linear
+from shared_model.losses import row_losses
 from shared_model.model import MultiTaskModel, build
 
 _ROWS, _UNITS, _LENGTH, _BUCKETS = 96, 32, 6, 20

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from client.private import Engine, Group, Noise, engine
 from shared_model.features import Batch
-from shared_model.heads import row_losses
+from shared_model.losses import row_losses
 from shared_model.model import MultiTaskModel, build
 from shared_model.schema import Federation, parse_federation
 

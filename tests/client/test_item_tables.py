@@ -10,7 +10,7 @@ from torch import Tensor
 
 from client import item_tables, serving_heads
 from shared_model.features import Batch
-from shared_model.heads import row_losses
+from shared_model.losses import row_losses
 from shared_model.model import MultiTaskModel, build
 from shared_model.repeats import PENALTY, Earlier, traits
 from shared_model.schema import Federation, parse_federation

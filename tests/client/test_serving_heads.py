@@ -10,7 +10,7 @@ from scipy.optimize import minimize
 
 from client import serving_heads
 from client.alone import untrained_linear_model
-from shared_model.heads import row_losses
+from shared_model.losses import row_losses
 
 from . import shops
 

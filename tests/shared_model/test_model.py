@@ -7,8 +7,8 @@ import torch
 
 from shared_model import schema
 from shared_model.features import Batch
-from shared_model.heads import row_losses
 from shared_model.layers import recording
+from shared_model.losses import row_losses
 from shared_model.model import MultiTaskModel, build, initial_shared, movers
 from shared_model.parameters import from_arrays, load, take, to_arrays
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from client.private.clipping import Group
 from shared_model import schema
-from shared_model.heads import Losses, row_losses
+from shared_model.losses import Losses, row_losses
 from shared_model.privacy.plan import Plan
 from simulations.audit.mechanism import HONEST, Mechanism
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import torch
 
-from shared_model.heads import row_losses
+from shared_model.losses import row_losses
 from shared_model.model import build
 from shared_model.parameters import from_arrays
 from shared_model.protocol import SharedArrays

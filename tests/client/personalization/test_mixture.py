@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from client.personalization.mixture import _expected_losses, chosen_weight, mixed
-from shared_model.heads import predicted, row_losses
+from shared_model.heads import predicted
+from shared_model.losses import row_losses
 from shared_model.schema import Binary, CountTask, Multiclass, Multilabel, Regression, Retrieval
 
 TASKS = {

@@ -11,8 +11,8 @@ from client.private import Group, SeededNoise, engine
 from shared_model import schema
 from shared_model.architectures import ARCHITECTURES
 from shared_model.features import Batch
-from shared_model.heads import row_losses
 from shared_model.layers import Bank, Embedding, Linear
+from shared_model.losses import row_losses
 from shared_model.model import MultiTaskModel, build
 from tests.shared_model.contracts import CATALOGUE, contract, rows
 

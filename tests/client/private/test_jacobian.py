@@ -7,7 +7,7 @@ from torch import Tensor
 from client.private import SecureNoise
 from client.private.jacobian import private_jacobian
 from shared_model.errors import PrivacyError
-from shared_model.heads import row_losses
+from shared_model.losses import row_losses
 from shared_model.model import MultiTaskModel
 from tests.shared_model.contracts import contract, rows
 

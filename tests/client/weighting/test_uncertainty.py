@@ -9,7 +9,7 @@ import torch
 from client.private.noise import SeededNoise
 from client.private.training import train_private
 from client.training import train_plain, weighted_losses
-from shared_model.heads import Losses
+from shared_model.losses import Losses
 from shared_model.model import MultiTaskModel, build, movers
 from shared_model.parameters import take
 from shared_model.schema import Federation, parse_federation

@@ -10,7 +10,7 @@ from client.training import trained_parameters
 from shared_model.architectures.cascade import both
 from shared_model.errors import ConfigError
 from shared_model.features import Batch
-from shared_model.heads import row_losses
+from shared_model.losses import row_losses
 from shared_model.model import MultiTaskModel, build, movers
 from shared_model.schema import Federation, LocalTraining, parse_federation
 

@@ -12,7 +12,7 @@ import torch
 from client import serving_heads
 from client.training import train_plain
 from shared_model import schema
-from shared_model.heads import row_losses
+from shared_model.losses import row_losses
 from shared_model.model import MultiTaskModel, build
 from shared_model.parameters import load, take
 from simulations import runner
