@@ -1,5 +1,6 @@
 """Engines that are compared do the same work, and a comparison says when they did not."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,8 @@ import torch
 from simulations.benchmarks.engines import judged, measured, ours, work
 from simulations.benchmarks.engines.loop import Loop
 from simulations.benchmarks.engines.opacus_loop import OpacusLoop
-from simulations.benchmarks.engines.peers import runs
+from simulations.benchmarks.engines.peers import competitors, runs, scripts
+from simulations.benchmarks.engines.peers.processes import Told, with_torch
 from simulations.benchmarks.engines.stock_loop import StockLoop
 
 SMALL = work.standard(rounds=3, merchants=4, asked=4, rows=100)
@@ -86,3 +88,98 @@ def test_peers_get_the_same_rows(tmp_path: Path):
 def test_a_peer_that_is_not_there_is_left_out_with_the_reason():
     assert "--pfl-python" in (runs.why_not_pfl(None) or "")
     assert "cannot import" in (runs.why_not_pfl(Path("/bin/false")) or "")
+
+
+COMMON = """
+import os
+import numpy as np
+COHORT, BATCH, LR, H, ROUNDS = int(os.environ.get("COHORT", 20)), 50, .1, 64, int(os.environ["ROUNDS"])
+def make_data():
+    x, y = np.zeros((64, 500, 30), np.float32), np.zeros((64, 500, 1), np.float32)
+    x[3, 7, 2], y[3, 7, 0] = 9, 1
+    return x, y, np.zeros((10, 30), np.float32), np.ones((10, 1), np.float32)
+"""
+FLOWER = """
+import json, sys
+import common
+said = {"name": f"flower {common.ROUNDS} {sys.argv[1:]}", "ms_round_median": 500.0, "loss": 0.25, "auc": 0.9}
+print("(actor) RESULT {}")
+print("RESULT " + json.dumps(said))
+"""
+
+
+@pytest.fixture
+def competitors_scripts(tmp_path: Path) -> Path:
+    folder = tmp_path / "peers"
+    folder.mkdir()
+    (folder / "common.py").write_text(COMMON)
+    (folder / "flb.py").write_text(FLOWER)
+    (folder / "pflb.py").write_text(FLOWER)
+    return folder
+
+
+def test_ours_trains_on_the_rows_of_the_competitors_scripts(competitors_scripts, tmp_path, monkeypatch):
+    monkeypatch.setenv("COHORT", "3")
+    job = scripts.work(6, tmp_path, competitors_scripts)
+    rows = job.merchants["merchant-003"].encoded
+    assert (len(job.merchants), job.contract.federation.rounds, len(job.test)) == (64, 6, 10)
+    assert (rows.numeric[7, 2], rows.labels["late"][7], rows.labels["late"].sum()) == (9, 1, 1)
+
+
+def test_scripts_that_do_other_work_are_not_compared(competitors_scripts, tmp_path):
+    (competitors_scripts / "common.py").write_text(COMMON.replace("BATCH, LR, H", "BATCH, H, LR"))
+    with pytest.raises(RuntimeError, match="does other work"):
+        scripts.work(6, tmp_path, competitors_scripts)
+
+
+def test_a_script_runs_for_the_rounds_of_the_work_and_its_result_is_read(competitors_scripts, tmp_path):
+    told = scripts.flower(6, competitors_scripts)(tmp_path)
+    assert told == Told(name="flower 6 []", seconds=0.5, loss=0.25)
+
+
+def test_pfl_research_is_told_to_use_one_thread_a_process(competitors_scripts, tmp_path):
+    told = scripts.pfl(Path(sys.executable), 1, 6, competitors_scripts)(tmp_path)
+    assert told.name == "flower 6 ['1']"
+
+
+def test_several_processes_of_pfl_research_are_started_by_torchs_launcher():
+    command = with_torch(Path("/opt/pfl/bin/python"), 2)
+    assert command == [
+        "/opt/pfl/bin/python",
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node=2",
+    ]
+
+
+def test_a_script_that_fails_says_why(competitors_scripts, tmp_path):
+    (competitors_scripts / "flb.py").write_text("raise SystemExit('no Ray today')")
+    with pytest.raises(RuntimeError, match="no Ray today"):
+        scripts.flower(6, competitors_scripts)(tmp_path)
+
+
+def test_where_the_scripts_are_absent_their_figure_says_what_is_missing(tmp_path):
+    assert "common.py, flb.py, pflb.py not found" in (scripts.why_not(tmp_path) or "")
+
+
+def test_without_the_scripts_the_fair_competitor_is_still_measured(monkeypatch):
+    monkeypatch.setattr(scripts, "why_not", lambda: "not found")
+    monkeypatch.setattr(runs, "why_not_ray", lambda: None)
+    missing = {c.figure: c.missing for c in competitors.contests(None, rounds=20)}
+    assert (missing["engines.ray"], missing["engines.ray_imported"]) == ("not found", None)
+
+
+def test_without_the_scripts_the_work_is_made_up(monkeypatch):
+    monkeypatch.setattr(scripts, "why_not", lambda: "not found")
+    assert competitors.work(rounds=20).test.numeric.equal(work.standard(rounds=1).test.numeric)
+
+
+def test_peers_are_compared_by_the_fastest_way_of_each():
+    ways = [
+        lambda folder: Told(name="slow", seconds=9.0, loss=loss),
+        lambda folder: Told(name="fast", seconds=6.0, loss=loss),
+    ]
+    loss = judged.loss_of(SMALL, ours.ran(SMALL, "auto").arrays)
+    found = measured.against(SMALL, {"engines.ray": ways}, repeats=1)["engines.ray"]
+    assert (found.theirs, found.other) == (6000.0, "fast")

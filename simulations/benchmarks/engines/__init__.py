@@ -2,11 +2,11 @@
 
 A figure is another engine's time over ours, and ours is a whole round: coordinator, strategy, checks, journal
 and checkpoint. Every engine must reach the same loss on rows that nobody trained on (`judged.py`), one thread
-a process. Peers that are not installed are left out, with the reason.
+a process. Peers that are not there are left out, with the reason (`peers/competitors.py`).
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,12 @@ from . import choosing
 from .loop import Loop
 from .measured import Compared, against, beside
 from .opacus_loop import OpacusLoop
-from .peers import runs
-from .peers.runs import Peer
+from .peers import competitors
+from .peers.competitors import Contest
 from .stock_loop import StockLoop
 from .work import product, standard
 
-_REPEATS = 3
+_REPEATS, _ROUNDS = 3, 20
 _PRIVACY = {"epsilon": 200.0, "delta": 1e-5, "max_records": 4, "clipping_norm": 1.0}
 """Enough for the rounds of a benchmark; what it costs does not depend on it."""
 
@@ -42,20 +42,18 @@ def run(*, pfl_python: Path | None = None) -> list[Result]:
 
 def _peers(pfl_python: Path | None) -> list[Result]:
     """Compare with the peers that are there, in turn with each other and with ours."""
-    ray, pfl = runs.why_not_ray(), runs.why_not_pfl(pfl_python)
-    ways: dict[str, Sequence[Peer]] = {}
-    if ray is None:
-        ways["engines.ray"] = [runs.flower]
-    if pfl is None and pfl_python is not None:
-        ways["engines.pfl"] = [runs.pfl(pfl_python, 1), runs.pfl(pfl_python, 2)]
-    for figure, reason in (("engines.ray", ray), ("engines.pfl", pfl)):
-        if reason is not None:
-            _log.warning("%s is left out: %s", figure, reason)
-    if not ways:
+    contests = [c for c in competitors.contests(pfl_python, rounds=_ROUNDS) if _can(c)]
+    if not contests:
         return []
-    found = against(standard(rounds=20), ways, repeats=_REPEATS)
-    said = {"engines.ray": (40.0, runs.RAY_SETTINGS), "engines.pfl": (4.0, runs.PFL_SETTINGS)}
-    return [_result(figure, compared, *said[figure]) for figure, compared in found.items()]
+    ways = {contest.figure: contest.ways for contest in contests}
+    found = against(competitors.work(rounds=_ROUNDS), ways, repeats=_REPEATS)
+    return [_result(c.figure, found[c.figure], c.target, c.settings) for c in contests]
+
+
+def _can(contest: Contest) -> bool:
+    if contest.missing is not None:
+        _log.warning("%s is left out: %s", contest.figure, contest.missing)
+    return contest.missing is None
 
 
 def _loop() -> Result:
@@ -95,5 +93,5 @@ FIGURES: dict[str, Callable[[], Result]] = {
 
 def _result(figure: str, compared: Compared, target: float, settings: str) -> Result:
     times = f"{compared.theirs:.1f} ms over ours, {compared.ours:.1f} ms ({compared.chosen})"
-    unit = f"x, {times}; theirs: {settings}"
+    unit = f"x, {times}; theirs: {', '.join(filter(None, (compared.other, settings)))}"
     return Result(id=figure, value=compared.ratio, unit=unit, target=target, higher_is_better=True)

@@ -7,6 +7,7 @@ ours, several times, and compared by the time on the wall.
 
 import tempfile
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from pathlib import Path
 from statistics import median
 from time import process_time
@@ -17,11 +18,9 @@ import torch
 from simulations.engines import Engine
 
 from . import judged, ours
-from .peers.runs import Peer, handed
+from .peers.processes import WARM, Peer, Told
+from .peers.runs import handed
 from .work import Work
-
-_WARM = 2
-"""Rounds that are not counted: memory is found and headers are remembered."""
 
 
 class Compared(NamedTuple):
@@ -32,12 +31,14 @@ class Compared(NamedTuple):
         theirs: Median, milliseconds of a round.
         ours: Median, milliseconds of a round.
         chosen: How ours trained.
+        other: What the other says it is, where it has processes of its own.
     """
 
     ratio: float
     theirs: float
     ours: float
     chosen: str
+    other: str = ""
 
 
 class Rounds(Protocol):
@@ -62,14 +63,14 @@ def beside(work: Work, other: Rounds, *, engine: Engine = "auto") -> Compared:
     if arrays is not None:
         found = {"ours": judged.loss_of(work, ran.arrays), "theirs": judged.loss_of(work, arrays())}
         judged.require_same_job(found)
-    return compared(theirs[_WARM:], ran.cpu[_WARM:], ran.chosen)
+    return compared(theirs[WARM:], ran.cpu[WARM:], ran.chosen)
 
 
 def against(work: Work, peers: Mapping[str, Sequence[Peer]], *, repeats: int) -> dict[str, Compared]:
     """Run peers and ours in turn, each in its own processes; compare the medians of rounds on the wall.
 
     Args:
-        work: The standard work.
+        work: The standard work, which every peer must do to the same loss.
         peers: Figure -> ways to run one peer, of which the fastest counts in every repeat.
         repeats: How often.
 
@@ -77,20 +78,22 @@ def against(work: Work, peers: Mapping[str, Sequence[Peer]], *, repeats: int) ->
         Figure -> the median over repeats.
     """
     mine: list[float] = []
-    theirs: dict[str, list[float]] = {name: [] for name in peers}
-    losses: dict[str, float] = {}
+    theirs: dict[str, list[Told]] = {name: [] for name in peers}
     with tempfile.TemporaryDirectory() as folder:
         handed(work, Path(folder))
         for _ in range(repeats):
             ran = ours.ran(work, "auto")
-            mine.append(median(ran.wall[_WARM:]))
-            losses["ours"] = judged.loss_of(work, ran.arrays)
+            mine.append(median(ran.wall[WARM:]))
+            losses = {"ours": judged.loss_of(work, ran.arrays)}
             for name, ways in peers.items():
                 told = [way(Path(folder)) for way in ways]
-                theirs[name].append(min(median(t.wall[_WARM:]) for t in told))
-                losses[name] = told[0].loss
-    judged.require_same_job(losses)
-    return {name: compared(found, mine, ran.chosen) for name, found in theirs.items()}
+                theirs[name].append(min(told, key=attrgetter("seconds")))
+                losses |= {f"{name}, {t.name}": t.loss for t in told}
+            judged.require_same_job(losses)
+    return {
+        name: compared([t.seconds for t in found], mine, ran.chosen)._replace(other=found[-1].name)
+        for name, found in theirs.items()
+    }
 
 
 def compared(theirs: Sequence[float], mine: Sequence[float], chosen: str) -> Compared:

@@ -13,13 +13,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from shared_model.features import Batch
-from shared_model.schema import Categorical, Federation, parse_federation
+from shared_model.schema import Categorical, Federation, Task, parse_federation
 from simulations.vectorised.table import Table
 
 NUMBERS = 30
 """D."""
 
-BATCH, RATE = 50, 0.1
+BATCH, RATE, HIDDEN = 50, 0.1, (64, 64)
+"""Of the standard work; the first two of all work."""
+
+QUESTION = "late"
+"""The one task of the standard work."""
+
 TEST_ROWS = 8000
 CLASSES = ("one", "two", "three", "four", "five")
 
@@ -46,17 +51,23 @@ class Work:
 
 def standard(*, rounds: int, merchants: int = 64, asked: int = 20, rows: int = 500) -> Work:
     """Return the standard work: equal merchants with one yes-or-no question, a network of 64 and 64."""
-    federation = {"expected_batch": BATCH, "local_steps": rows // BATCH, "merchants_per_round": asked}
-    contract = parse_federation(
-        {
-            "federation": {"name": "engines", "rounds": rounds, **federation},
-            "features": _numbers(),
-            "tasks": {"late": {"kind": "binary"}},
-            "bottom": {"architecture": "shared_bottom", "hidden": [64, 64]},
-            "local": {"learning_rate": RATE},
-        }
-    )
-    return _drawn(contract, [rows] * merchants)
+    return _drawn(_standard(rounds, asked, rows), [rows] * merchants)
+
+
+def standard_on(rows: Mapping[str, NDArray[np.float32]], *, rounds: int, asked: int = 20) -> Work:
+    """Return the standard work on rows that somebody else drew.
+
+    Args:
+        rows: `x` (M, N, D) and `y` (M, N) of merchants, `x_test` (T, D) and `y_test` (T,).
+        rounds: Of the training.
+        asked: Merchants in a round.
+    """
+    contract = _standard(rounds, asked, rows["x"].shape[1])
+    merchants = {
+        _name(number): _table(_batch(x, y), contract.tasks)
+        for number, (x, y) in enumerate(zip(rows["x"], rows["y"], strict=True))
+    }
+    return Work(contract=contract, merchants=merchants, test=_batch(rows["x_test"], rows["y_test"]))
 
 
 def product(
@@ -119,6 +130,34 @@ def _ragged(merchants: int) -> list[int]:
     return [int(size) for size in np.clip(sizes, 60, 3000)]
 
 
+def _standard(rounds: int, asked: int, rows: int) -> Federation:
+    federation = {"expected_batch": BATCH, "local_steps": rows // BATCH, "merchants_per_round": asked}
+    return parse_federation(
+        {
+            "federation": {"name": "engines", "rounds": rounds, **federation},
+            "features": _numbers(),
+            "tasks": {QUESTION: {"kind": "binary"}},
+            "bottom": {"architecture": "shared_bottom", "hidden": list(HIDDEN)},
+            "local": {"learning_rate": RATE},
+        }
+    )
+
+
+def _name(number: int) -> str:
+    return f"merchant-{number:03}"
+
+
+def _batch(x: NDArray[np.float32], y: NDArray[np.float32]) -> Batch:
+    """Return rows with an answer to the standard work's question."""
+    return Batch(numeric=torch.from_numpy(x), ids={}, labels={QUESTION: torch.from_numpy(y)})
+
+
+def _table(batch: Batch, tasks: Mapping[str, Task]) -> Table:
+    """Return rows of which every one is a shopper."""
+    count = len(batch.numeric)
+    return Table(encoded=batch, tasks=dict(tasks), unit=torch.arange(count), units=count)
+
+
 def _numbers() -> dict[str, dict[str, Any]]:
     return {f"number_{i:02}": {"kind": "numeric", "flag_missing": False} for i in range(NUMBERS)}
 
@@ -142,7 +181,7 @@ def _drawn(contract: Federation, sizes: Sequence[int]) -> Work:
         batch = truth.rows(len(unit), mean, shift)
         owned = [task for task in contract.tasks if not some or source.random() < 0.6]
         owned = owned or list(contract.tasks)[:1]
-        name = f"merchant-{number:03}"
+        name = _name(number)
         tasks = {task: contract.tasks[task] for task in owned}
         merchants[name] = Table(encoded=batch, tasks=tasks, unit=torch.from_numpy(unit), units=len(records))
     means = source.normal(size=(TEST_ROWS, NUMBERS)) * 0.3

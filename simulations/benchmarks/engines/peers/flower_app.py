@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 WORK = "FEDBAZAAR_BENCHMARK_WORK"
-"""Names the file that `peers.handed` wrote, for the actors too."""
+"""Names the file that `runs.handed` wrote, for the actors too."""
 
 app = ClientApp()
 
 
 @lru_cache(maxsize=1)
 def given() -> dict[str, NDArray[Any]]:
-    """Return what `peers.handed` wrote."""
+    """Return what `runs.handed` wrote."""
     return dict(np.load(os.environ[WORK]))
 
 

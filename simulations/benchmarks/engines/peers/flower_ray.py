@@ -66,7 +66,8 @@ def main() -> None:
         "client_resources": {"num_cpus": 1, "num_gpus": 0.0},
     }
     run_simulation(server, app, num_supernodes=merchants, backend_config=options)
-    sys.stdout.write(f"\n{json.dumps({**said, 'version': version('flwr')})}\n")
+    name = f"flwr {version('flwr')}, ray {version('ray')}"
+    sys.stdout.write(f"\n{json.dumps({**said, 'name': name})}\n")
 
 
 if __name__ == "__main__":

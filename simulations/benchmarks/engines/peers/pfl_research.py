@@ -1,7 +1,7 @@
 # mypy: ignore-errors
 """The standard work by pfl-research, as its tutorials write it; run by path, in an environment that has it.
 
-`python pfl_research.py WORK`: reads what `peers.handed` wrote to WORK, prints one line of JSON. Under
+`python pfl_research.py WORK`: reads what `runs.handed` wrote to WORK, prints one line of JSON. Under
 `python -m torch.distributed.run` it works in several processes, of which the first prints. It imports nothing
 of the platform. https://github.com/apple/pfl-research, version 0.6
 """
@@ -100,7 +100,9 @@ def main(path):
             torch.from_numpy(given["x_test"]), torch.from_numpy(given["y_test"]), is_eval=True
         )
     if int(os.environ.get("RANK", "0")) == 0:
-        said = {"wall": np.diff(clock.ends).tolist(), "loss": float(loss), "version": version("pfl")}
+        processes = os.environ.get("WORLD_SIZE", "1")
+        name = f"pfl {version('pfl')}, processes: {processes}"
+        said = {"wall": np.diff(clock.ends).tolist(), "loss": float(loss), "name": name}
         sys.stdout.write(f"\n{json.dumps(said)}\n")
 
 

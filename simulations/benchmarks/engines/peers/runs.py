@@ -1,13 +1,11 @@
-"""Run another engine on the standard work, in processes of its own with one thread each."""
+"""Other engines on the standard work, in programs of ours that hand them whatever makes them fast."""
 
 import importlib.util
 import json
-import os
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -18,31 +16,10 @@ from ..ours import SEED
 from ..stock_loop import NAMES
 from ..work import BATCH, RATE, Work
 from .flower_app import WORK
+from .processes import ROOT, WARM, Peer, Told, said, with_torch
 
-_ROOT = Path(__file__).resolve().parents[4]
 _SCRIPT = Path(__file__).with_name("pfl_research.py")
-
-PFL_SETTINGS = "SimulatedBackend, WeightByUser, minimize_reuse sampler, local SGD, central SGD at 1"
-RAY_SETTINGS = "run_simulation, FedAvg, 2 Ray actors of 1 processor, data kept by the actors"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Told:
-    """What an engine says of itself.
-
-    Attributes:
-        wall: Seconds of every round.
-        loss: On the test rows.
-        version: Of the engine.
-    """
-
-    wall: list[float]
-    loss: float
-    version: str
-
-
-Peer = Callable[[Path], Told]
-"""`peer(folder)` does the work that `handed` wrote there."""
+_FILE = "work.npz"
 
 
 def handed(work: Work, folder: Path) -> None:
@@ -51,7 +28,7 @@ def handed(work: Work, folder: Path) -> None:
     terms, initial = work.contract.federation, initial_shared(work.contract, SEED)
     start: dict[str, Any] = {f"initial_{position}": initial[n] for position, n in enumerate(NAMES)}
     np.savez(
-        folder / "work.npz",
+        folder / _FILE,
         x=np.stack([r.numeric.numpy() for r in rows]),
         y=np.stack([r.labels[task].numpy() for r in rows]),
         x_test=work.test.numeric.numpy(),
@@ -65,15 +42,14 @@ def handed(work: Work, folder: Path) -> None:
 
 
 def flower(folder: Path) -> Told:
-    """Run Flower's simulation on Ray."""
+    """Run Flower's simulation on Ray, with an app that its actors import, so that they keep their data."""
     return _told([sys.executable, "-m", f"{__package__}.flower_ray"], folder)
 
 
 def pfl(python: Path, processes: int) -> Peer:
     """Return what runs pfl-research with an interpreter that has it."""
-    several = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-    command = [str(python), *(several if processes > 1 else []), str(_SCRIPT)]
-    return lambda folder: _told([*command, str(folder / "work.npz")], folder)
+    command = [*with_torch(python, processes), str(_SCRIPT)]
+    return lambda folder: _told([*command, str(folder / _FILE)], folder)
 
 
 def why_not_ray() -> str | None:
@@ -91,12 +67,16 @@ def why_not_pfl(python: Path | None) -> str | None:
     return f"{python} cannot import pfl and torch" if tried.returncode else None
 
 
+def told(line: str) -> Told:
+    """Return what a program of ours said in its line of JSON.
+
+    >>> told('{"wall": [9.0, 9.0, 0.2, 0.4, 0.3], "loss": 0.5, "name": "flwr 1"}')
+    Told(name='flwr 1', seconds=0.3, loss=0.5)
+    """
+    found = json.loads(line)
+    return Told(name=found["name"], seconds=median(found["wall"][WARM:]), loss=found["loss"])
+
+
 def _told(command: list[str], folder: Path) -> Told:
-    threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-    quiet = {"FLWR_TELEMETRY_ENABLED": "0", "RAY_USAGE_STATS_ENABLED": "0"}
-    environment = {**os.environ, **threads, **quiet, WORK: str(folder / "work.npz"), "PYTHONPATH": str(_ROOT)}
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
-    lines = [line for line in done.stdout.splitlines() if line.startswith('{"wall"')]
-    if done.returncode or not lines:
-        raise RuntimeError(f"{' '.join(command)} failed: {done.stderr[-2000:]}")
-    return Told(**json.loads(lines[-1]))
+    settings = {WORK: str(folder / _FILE), "PYTHONPATH": str(ROOT)}
+    return told(said(command, folder, '{"wall"', settings))
