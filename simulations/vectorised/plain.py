@@ -1,11 +1,12 @@
 """Local training of a cohort without privacy: `client.training.train_plain`, for many merchants at a time."""
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from client.training import OPTIMIZERS, trained_parameters, weighted_losses
+from client.training import OPTIMIZERS, trained_parameters
 from shared_model import schema
 from shared_model.layers import Record, recording
 
@@ -13,6 +14,7 @@ from .draws import Draw, Drawing
 from .layers import add_gradients, unscaled
 from .rows import Rows, Steps
 from .stack import Elsewhere, Stack
+from .targets import forward_of
 
 Move = Callable[[Sequence[Record], Sequence[Tensor | None]], None]
 """`move(records, gradients)` takes one step (`layers.add_gradients`)."""
@@ -34,39 +36,73 @@ def train_plain(stack: Stack, steps: Steps, drawing: Drawing, draws: Sequence[Dr
     tasks = [task for task in drawing.tasks if any(task in draw.tasks for draw in draws)]
     names = trained_parameters(model, tasks, local)
     move = _move(stack, names, local)
-    share = 1.0 / drawing.federation.federation.expected_batch
-    losses_of = Losses(stack, drawing, tasks, names)
-    for rows in steps:
-        records, losses = losses_of(rows)
-        move(records, gradients_of(losses.sum() * share, records))
+    backward = Backward(
+        stack, steps, drawing, tasks, names, 1.0 / drawing.federation.federation.expected_batch
+    )
+    for number, rows in enumerate(steps):
+        found = backward(number, rows)
+        move(found.records, found.gradients)
     if local.weight_decay:
         _keep_what_others_train(stack, names, [draw.tasks for draw in draws])
         for name in names:
             stack.elsewhere(name, _decayed(local, len(steps), name in model.shared_parameters()))
 
 
-class Losses:
-    """Runs the forward pass of a step."""
+class Backed(NamedTuple):
+    """A step, forwards and back.
 
-    def __init__(self, stack: Stack, drawing: Drawing, tasks: list[str], names: Sequence[str]) -> None:
-        """Prepare the steps of a cohort that train the parameters `names` on `tasks`."""
-        self._model, self._specs, self._tasks = stack.model, drawing.specs, tasks
+    Attributes:
+        records: What the trained layers read.
+        gradients: Of what they returned; None where the loss does not depend on it.
+        ends: Tensors (M, B, ...) that are finite at every row whose loss is.
+    """
+
+    records: list[Record]
+    gradients: Sequence[Tensor | None]
+    ends: Sequence[Tensor]
+
+    def spoken(self) -> Tensor:
+        """Return numbers that are finite at every row whose loss is, shape (M, B)."""
+        sums = [end.detach().reshape(*end.shape[:2], -1).sum(-1) for end in self.ends]
+        return torch.stack(sums).sum(0)
+
+
+class Backward:
+    """Takes steps back to what layers return; no further, since `layers.py` knows the rest."""
+
+    def __init__(
+        self,
+        stack: Stack,
+        steps: Steps,
+        drawing: Drawing,
+        tasks: list[str],
+        names: Sequence[str],
+        share: float,
+    ) -> None:
+        """Prepare the steps of a cohort.
+
+        Args:
+            stack: Its parameters.
+            steps: Its rows.
+            drawing: Of its merchants.
+            tasks: That any of them trains.
+            names: Parameters that any of them trains.
+            share: Of every row's loss in what a step minimises.
+        """
         trained = {stack.model.get_parameter(name) for name in names}
         self._layers = {m for m in stack.model.modules() if not trained.isdisjoint(m.parameters(False))}
-        self._own = not drawing.own_stays or any(stack.holds_anything(name) for name in drawing.residuals)
+        own = not drawing.own_stays or any(stack.holds_anything(name) for name in drawing.residuals)
+        self._forward = forward_of(stack.model, steps, drawing.specs, tasks, share=share, own=own)
 
-    def __call__(self, rows: Rows) -> tuple[list[Record], Tensor]:
-        """Return what the trained layers read, and every row's loss, shape (M, B)."""
+    def __call__(self, number: int, rows: Rows) -> Backed:
+        """Return what the trained layers read in a step, and the gradients of what they returned."""
         with torch.enable_grad(), recording() as tape:
-            losses = weighted_losses(
-                self._model, rows.batch, self._specs, self._tasks, rows.weight, own=self._own
-            )
-        return [r for r in tape if r.layer in self._layers], losses
-
-
-def gradients_of(loss: Tensor, records: Sequence[Record]) -> Sequence[Tensor | None]:
-    """Return the gradients of what layers returned; None where the loss does not depend on it."""
-    return torch.autograd.grad(loss, [r.output for r in records], allow_unused=True)
+            ends = self._forward(number, rows)
+        records = [r for r in tape if r.layer in self._layers]
+        found = torch.autograd.grad(
+            ends.outputs, [r.output for r in records], ends.gradients, allow_unused=True
+        )
+        return Backed(records, found, ends.outputs)
 
 
 def _move(stack: Stack, names: Sequence[str], local: schema.LocalTraining) -> Move:

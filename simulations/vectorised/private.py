@@ -27,7 +27,7 @@ from shared_model.layers import Record
 
 from .draws import Draw, Drawing, tables_of
 from .layers import add_gradients
-from .plain import Losses, gradients_of
+from .plain import Backed, Backward
 from .rows import Rows, Steps
 from .stack import Stack
 
@@ -50,11 +50,12 @@ def train_private(stack: Stack, steps: Steps, drawing: Drawing, draws: Sequence[
     groups = clip_groups(plan, names)
     group_of = {model.get_parameter(n): group for group in groups for n in group.parameters}
     rate = plan.learning_rate / plan.divisor
-    noise, losses_of = _NoiseOf(stack, groups, rate, draws), Losses(stack, drawing, drawing.tasks, names)
+    noise = _NoiseOf(stack, groups, rate, draws)
+    backward = Backward(stack, steps, drawing, drawing.tasks, names, 1.0)
     for number, rows in enumerate(steps):
         pull = _pull(stack, names, local)
         if rows.weight.shape[1]:
-            _descend(rows, losses_of, group_of, rate)
+            _descend(rows, backward(number, rows), group_of, rate)
         noise.add(number)
         for name, gradient in pull.items():
             model.get_parameter(name).data.sub_(gradient, alpha=plan.learning_rate)
@@ -63,24 +64,23 @@ def train_private(stack: Stack, steps: Steps, drawing: Drawing, draws: Sequence[
             _round(stack, name, group.noise_std * rate, plan.steps, draws)
 
 
-def _descend(rows: Rows, losses_of: Losses, group_of: Mapping[nn.Parameter, Group], rate: float) -> None:
+def _descend(rows: Rows, found: Backed, group_of: Mapping[nn.Parameter, Group], rate: float) -> None:
     """Move every merchant's parameters against its sum of clipped gradients, times `rate`."""
-    records, losses = losses_of(rows)
-    gradients = gradients_of(losses.sum(), records)
+    records, gradients, _ = found
     units = _numbered(rows)
     uses: dict[nn.Module, list[Use]] = {}
     for record, gradient in zip(records, gradients, strict=True):
         if gradient is not None:
             uses.setdefault(record.layer, []).append(_rows_first(record, gradient))
     norms = group_norms(uses, units, group_of)
-    finite = finite_units(losses.flatten(), units)
+    finite = finite_units(found.spoken().flatten(), units)
     for norm in norms.values():
         finite = finite & norm.isfinite()
     if not finite.all():
-        bad = ~units.per_row(finite).view(losses.shape)
+        bad = ~units.per_row(finite).view(rows.weight.shape)
         records, gradients = _without(records, gradients, bad)
     clip = {
-        group: units.per_row(coefficients(norm, group.clipping_norm) * finite).view(losses.shape)
+        group: units.per_row(coefficients(norm, group.clipping_norm) * finite).view(rows.weight.shape)
         for group, norm in norms.items()
     }
     done: dict[tuple[int, Group], Tensor] = {}
