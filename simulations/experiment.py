@@ -15,6 +15,9 @@ from shared_model.schema import Count, NonNegative, Positive
 
 from .datasets import MADE_UP, READ_FROM_A_FOLDER, MarketOptions, ScenarioMarket
 
+EXPERIMENTS = Path(__file__).parent / "experiments"
+"""Those that come with the program."""
+
 DATA = "--data"
 """The option that names the folder of original data, in errors."""
 

@@ -19,9 +19,10 @@ from shared_model.errors import ConfigError
 
 from ..runner import Progress
 from . import manifest, results
+from .asked import Asked, Inputs
 from .environment import environment
 from .manifest import COPIES, Manifest
-from .studies import STUDIES, Asked, Inputs
+from .studies import STUDIES
 
 
 def perform(asked: Asked, progress: Progress) -> Any:

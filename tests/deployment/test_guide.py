@@ -19,7 +19,7 @@ from server.deployment.gate import LARGEST_BODY, PULL_MESSAGES
 from server.deployment.market import Settings
 from server.replies import _FLOWER_ERRORS
 from shared_model.protocol import Refusal
-from simulations.cli import EXPERIMENTS
+from simulations.experiment import EXPERIMENTS
 from tests.deployment.premises import AGENT, NODE, ROOT, guide
 
 DOCS = ROOT / "docs"

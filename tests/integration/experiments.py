@@ -13,8 +13,9 @@ import tomli_w
 from server import checkpoint
 from shared_model.protocol import SharedArrays
 from shared_model.schema import load_federation
-from simulations import cli, partition
+from simulations import partition
 from simulations.datasets import SyntheticMarket, read
+from simulations.experiment import EXPERIMENTS
 from simulations.federated import Site
 
 MARKET = {
@@ -31,7 +32,7 @@ MARKET = {
 
 
 def demo_contract() -> dict[str, Any]:
-    return tomllib.loads((cli.EXPERIMENTS / "demo.federation.toml").read_text())
+    return tomllib.loads((EXPERIMENTS / "demo.federation.toml").read_text())
 
 
 def contract(**changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from simulations.join.options import Options
 from simulations.join.report import Joined
 from simulations.runner import Request
 from simulations.runs import recording
-from simulations.runs.studies import Asked
+from simulations.runs.asked import Asked
 
 from . import experiments
 

@@ -6,7 +6,7 @@ import pytest
 
 from simulations import kept
 from simulations.runs import recording
-from simulations.runs.studies import Asked
+from simulations.runs.asked import Asked
 from simulations.transfer.cells import ALL_OTHERS, HEADS, PRIOR
 from simulations.transfer.matrix import Matrix
 

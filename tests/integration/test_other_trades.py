@@ -9,7 +9,7 @@ import tomli_w
 from server.reporting import results
 from shared_model.schema import load_federation
 from simulations import runner
-from simulations.cli import EXPERIMENTS
+from simulations.experiment import EXPERIMENTS
 from simulations.runner import Request
 
 TRADES = ("credit", "content_feed", "funnel")

@@ -14,8 +14,9 @@ import pytest
 
 from server.reporting import results
 from shared_model.errors import ConfigError
-from simulations import cli, runner
+from simulations import runner
 from simulations.backends import Backend
+from simulations.commands import runs
 from simulations.runner import Request
 from simulations.runs import manifest, recording
 from simulations.runs.manifest import Manifest
@@ -82,7 +83,7 @@ def test_a_run_killed_in_the_middle_of_a_round_ends_as_if_it_was_never_killed(
     process = begin("run", experiment, "--out", tmp_path / "out")
     kill_when(reached(tmp_path / "out", 17), process)
     assert process.returncode == -signal.SIGKILL
-    cli.resume(tmp_path / "out")
+    runs.resume(tmp_path / "out")
     assert_ended_alike(tmp_path / "out", undisturbed)
 
 
@@ -102,7 +103,7 @@ def cut_last_line(path: Path) -> None:
 
 def test_only_a_run_directory_can_be_resumed(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="a run directory, which the studies of `fedbazaar-sim` make"):
-        cli.resume(tmp_path)
+        runs.resume(tmp_path)
 
 
 def test_a_run_is_resumed_on_its_own_backend(tmp_path: Path) -> None:
@@ -134,7 +135,7 @@ def test_a_run_killed_at_any_stage_ends_as_if_it_was_never_killed(
     process = begin("run", experiment, "--out", tmp_path / "out")
     kill_when(moment(tmp_path / "out"), process)
     assert process.returncode == -signal.SIGKILL
-    cli.resume(tmp_path / "out")
+    runs.resume(tmp_path / "out")
     assert_ended_alike(tmp_path / "out", undisturbed)
 
 
@@ -146,7 +147,7 @@ def test_a_run_killed_again_and_again_ends_as_if_it_was_never_killed(
     out, draw = tmp_path / "out", random.Random(seed)
     kill_when((out / "merchants").exists, begin("run", experiment, "--out", out))
     kill_repeatedly(out, kills=4, draw=draw)
-    cli.resume(out)
+    runs.resume(out)
     assert_ended_alike(out, undisturbed)
 
 

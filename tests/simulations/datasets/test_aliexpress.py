@@ -14,10 +14,9 @@ from shared_model.errors import DataError
 from shared_model.model import build
 from shared_model.schema import load_federation
 from simulations import partition
-from simulations.cli import EXPERIMENTS
 from simulations.datasets import AliExpressMarket, read
 from simulations.datasets.aliexpress import CATEGORIES, FEATURES, NUMBERS
-from simulations.experiment import load_experiment
+from simulations.experiment import EXPERIMENTS, load_experiment
 
 SEARCHES, SHOWN = 40, 5
 

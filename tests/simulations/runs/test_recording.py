@@ -9,7 +9,7 @@ import pytest
 
 from shared_model.errors import ConfigError
 from simulations.runs import manifest, recording, results, studies
-from simulations.runs.studies import Asked, Inputs, Study
+from simulations.runs.asked import Asked, Inputs, Study
 
 from . import tiny
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from simulations.runs import recording
-from simulations.runs.studies import Asked
+from simulations.runs.asked import Asked
 from tests.integration import experiments
 
 

@@ -7,7 +7,8 @@ import pytest
 from typer.testing import CliRunner
 
 from shared_model.errors import ConfigError
-from simulations.cli import EXPERIMENTS, app
+from simulations.cli import app
+from simulations.experiment import EXPERIMENTS
 from simulations.scenarios.answer import answers_of
 
 

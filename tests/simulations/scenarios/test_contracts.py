@@ -7,7 +7,7 @@ import pytest
 
 from shared_model import schema
 from simulations import partition
-from simulations.cli import EXPERIMENTS
+from simulations.experiment import EXPERIMENTS
 from simulations.federated import Site
 from simulations.scenarios import ScenarioMarket, generate
 from simulations.scenarios.drawing import draw

@@ -16,9 +16,8 @@ from shared_model.losses import row_losses
 from shared_model.model import MultiTaskModel, build
 from shared_model.parameters import load, take
 from simulations import runner
-from simulations.cli import EXPERIMENTS
 from simulations.datasets import read
-from simulations.experiment import load_experiment
+from simulations.experiment import EXPERIMENTS, load_experiment
 from simulations.runner import Request
 from simulations.scenarios import ScenarioMarket, ShopRows, Shops, truths
 from simulations.scenarios.options import Fixed

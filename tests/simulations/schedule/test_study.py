@@ -16,7 +16,7 @@ from simulations.compare.bench import Bench, prepared
 from simulations.datasets import read
 from simulations.experiment import load_experiment
 from simulations.runs import manifest, recording
-from simulations.runs.studies import Asked
+from simulations.runs.asked import Asked
 from simulations.schedule import page, plan, table, training
 from simulations.schedule.plan import Plan
 from simulations.schedule.rounds import simulated

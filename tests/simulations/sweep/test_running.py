@@ -12,7 +12,7 @@ import pytest
 from shared_model.errors import AggregationError
 from simulations.compare import predictions
 from simulations.runs import recording, rerun
-from simulations.runs.studies import Asked
+from simulations.runs.asked import Asked
 from simulations.sweep import page, plan, running, table, work
 from simulations.sweep.plan import Plan
 
