@@ -1,6 +1,5 @@
 """What a scenario may be told: the knobs of a made-up market whose right answer is known."""
 
-from datetime import date, timedelta
 from typing import Annotated, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
@@ -8,6 +7,8 @@ from pydantic.dataclasses import dataclass
 
 from shared_model.declared import CLOSED
 from shared_model.schema import Name, NonNegative, Positive
+
+from ..last_days import LastDays
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Rows = Annotated[int, Field(ge=5, le=10_000_000)]
@@ -89,10 +90,10 @@ class Knobs(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True, config=CLOSED)
-class ScenarioMarket:
+class ScenarioMarket(LastDays):
     """A made-up market: features and tasks are those of a contract, everything else are knobs.
 
-    Attributes:
+    Attributes, beside those of `LastDays`:
         contract: Whose features and tasks the tables have; an experiment sets it to its own.
         merchant: What a merchant is called: `shop` makes `synthetic-shop-01` and so on.
         merchants: How many; the first n are the same whatever the number.
@@ -116,10 +117,6 @@ class ScenarioMarket:
         season: Strength of the season, in log odds or spreads.
         signal: Standard deviation of what the features say, in log odds or spreads.
         noise: Of a number around what the features say, in spreads.
-        start: First day.
-        days: Length of the history.
-        validation_days: Before the test.
-        test_days: The last days.
         tasks: What differs by task.
     """
 
@@ -145,30 +142,14 @@ class ScenarioMarket:
     season: NonNegative = 0.0
     signal: NonNegative = 1.0
     noise: Positive = 1.0
-    start: date = date(2024, 1, 1)
-    days: Annotated[int, Field(ge=30, le=3660)] = 360
-    validation_days: Annotated[int, Field(ge=1)] = 45
-    test_days: Annotated[int, Field(ge=1)] = 75
     tasks: dict[Name, TaskKnobs] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        if self.validation_days + self.test_days >= self.days:
-            raise ValueError(f"validation_days + test_days below days, which is {self.days}")
         least, most = getattr(self.size, "least", 0), getattr(self.size, "most", 0)
         if least > most:
             raise ValueError(f"size.least {least} at most size.most {most}")
         return self
-
-    @property
-    def test_from(self) -> date:
-        """First day of the test."""
-        return self.start + timedelta(days=self.days - self.test_days)
-
-    @property
-    def validation_from(self) -> date:
-        """First day of the validation."""
-        return self.test_from - timedelta(days=self.validation_days)
 
     def of_task(self, task: str) -> Knobs:
         """Return the knobs of a task with the market's where it has none of its own."""

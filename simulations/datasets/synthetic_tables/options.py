@@ -1,6 +1,5 @@
 """What a market of made-up ready tables may be told."""
 
-from datetime import date, timedelta
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -8,6 +7,8 @@ from pydantic.dataclasses import dataclass
 
 from shared_model.declared import CLOSED
 from shared_model.schema import Name
+
+from ...last_days import LastDays
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Strength = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -118,10 +119,10 @@ Label = Annotated[BinaryLabel | NumberLabel, Field(discriminator="kind")]
 
 
 @dataclass(frozen=True, kw_only=True, config=CLOSED)
-class SyntheticTablesMarket:
+class SyntheticTablesMarket(LastDays):
     """Merchants with one table each: which columns it has, and what the labels follow from.
 
-    Attributes:
+    Attributes, beside those of `LastDays`:
         merchant: What a merchant is called: `bank` makes `synthetic-bank-01` and so on.
         merchants: How many; the first n are the same whatever the number.
         seed: Of every draw.
@@ -130,10 +131,6 @@ class SyntheticTablesMarket:
         min_rows: No merchant has fewer.
         max_rows: No merchant has more.
         rows_per_unit: Rows of a person, on average.
-        start: First day.
-        days: Length of the history.
-        validation_days: Before the test.
-        test_days: The last days.
         relatedness: r. 1: the same effects hold at every merchant. 0: every merchant has its own.
         columns: Of every table.
         labels: Of every table; each is a task of the contract.
@@ -148,10 +145,6 @@ class SyntheticTablesMarket:
     min_rows: Rows = 60
     max_rows: Rows = 1_000_000
     rows_per_unit: Annotated[float, Field(ge=1)] = 1.0
-    start: date = date(2024, 1, 1)
-    days: Annotated[int, Field(ge=30, le=3660)] = 360
-    validation_days: Annotated[int, Field(ge=1)] = 45
-    test_days: Annotated[int, Field(ge=1)] = 75
     relatedness: Share = 0.9
     columns: Annotated[dict[Name, Column], Field(min_length=1)]
     labels: Annotated[dict[Name, Label], Field(min_length=1)]
@@ -174,21 +167,9 @@ class SyntheticTablesMarket:
             raise ValueError(f"labels.{min(both)}: a name that no column has")
         if self.min_rows > self.max_rows:
             raise ValueError(f"min_rows {self.min_rows} at most max_rows {self.max_rows}")
-        if self.validation_days + self.test_days >= self.days:
-            raise ValueError(f"validation_days + test_days below days, which is {self.days}")
         return self
 
     @property
     def written(self) -> tuple[str, ...]:
         """Columns that the tables have."""
         return tuple(n for n, c in self.columns.items() if not (isinstance(c, MatchColumn) and c.hidden))
-
-    @property
-    def test_from(self) -> date:
-        """First day of the test."""
-        return self.start + timedelta(days=self.days - self.test_days)
-
-    @property
-    def validation_from(self) -> date:
-        """First day of the validation."""
-        return self.test_from - timedelta(days=self.validation_days)
