@@ -8,6 +8,7 @@ import hashlib
 import threading
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -185,7 +186,9 @@ class Merchant:
         """
         instruction = opened.instruction
         trained = travelling(shared, self._schedule.rows(instruction.round))
-        by_chance = streams.uniform(self.stream(f"rounding/{instruction.lineage}", instruction.round))
+        by_chance = streams.uniform(
+            partial(self.stream, f"rounding/{instruction.lineage}", instruction.round)
+        )
         reply = precision.encoded(trained, opened.start, self._precision, by_chance)
         problem = precision.problem_with(reply, self._shapes_in(instruction), self._precision)
         if problem or (problem := _not_finite(local)):

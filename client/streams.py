@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 import torch
@@ -22,6 +23,11 @@ def stream(seed: int | None, merchant: str, purpose: str, number: int) -> torch.
     return generator
 
 
-def uniform(generator: torch.Generator) -> Callable[[int], NDArray[np.float32]]:
-    """Return what draws so many independent numbers from U[0, 1) (`shared_model.precision.Uniform`)."""
-    return lambda size: torch.rand(size, generator=generator).numpy()
+def uniform(source: Callable[[], torch.Generator]) -> Callable[[int], NDArray[np.float32]]:
+    """Return what draws so many independent numbers from U[0, 1) (`shared_model.precision.Uniform`).
+
+    Args:
+        source: Makes the generator; called before the first number is drawn, if any is.
+    """
+    made = cache(source)
+    return lambda size: torch.rand(size, generator=made()).numpy()

@@ -288,7 +288,7 @@ def first_batches(rows: Tensor, batch: int, steps: int, generator: torch.Generat
         return rows.expand(steps, -1)
     each = len(rows) // batch
     drawn = (torch.randperm(len(rows), generator=generator) for _ in range(0, steps, each))
-    return torch.cat([rows[order[: each * batch]] for order in drawn]).view(-1, batch)[:steps]
+    return torch.cat([rows.index_select(0, order[: each * batch]) for order in drawn]).view(-1, batch)[:steps]
 
 
 def _drawn(rows: Tensor, batch: int, generator: torch.Generator) -> Iterator[Tensor]:

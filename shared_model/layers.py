@@ -103,13 +103,12 @@ class Linear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return y for x."""
-        if self.weight.dim() == 2:
-            y = F.linear(x, self.weight, self.bias)
-        elif self.bias is None:
-            y = torch.bmm(x.flatten(1, -2), self.weight.mT)
-        else:
-            y = torch.baddbmm(self.bias.unsqueeze(-2), x.flatten(1, -2), self.weight.mT)
-        return recorded(self, x, y.view(*x.shape[:-1], y.shape[-1]))
+        weight, bias = self.weight, self.bias
+        if weight.dim() == 2:
+            return recorded(self, x, F.linear(x, weight, bias))
+        rows = x.flatten(1, -2) if x.dim() > 3 else x
+        y = torch.bmm(rows, weight.mT) if bias is None else torch.baddbmm(bias.unsqueeze(-2), rows, weight.mT)
+        return recorded(self, x, y.view(*x.shape[:-1], y.shape[-1]) if x.dim() > 3 else y)
 
 
 class Bank(nn.Module):

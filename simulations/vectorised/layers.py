@@ -45,11 +45,12 @@ def unscaled(gradient: Tensor, parameter: nn.Parameter, axis: int) -> Tensor:
 
 def _linear(layer: nn.Module, x: Tensor, g: Tensor, into: Into, alpha: float, scale: Scale) -> None:
     assert isinstance(layer, Linear)
-    if layer.weight in into:
-        scaled = scale(g, layer.weight, 1).flatten(1, -2)
-        into[layer.weight].baddbmm_(scaled.mT, x.flatten(1, -2), alpha=alpha)
-    if layer.bias is not None and layer.bias in into:
-        into[layer.bias].add_(scale(g, layer.bias, 1).flatten(1, -2).sum(1), alpha=alpha)
+    weight, bias = layer.weight, layer.bias
+    if weight in into:
+        scaled = scale(g, weight, 1).flatten(1, -2)
+        into[weight].baddbmm_(scaled.mT, x.flatten(1, -2), alpha=alpha)
+    if bias is not None and bias in into:
+        into[bias].add_(scale(g, bias, 1).flatten(1, -2).sum(1), alpha=alpha)
 
 
 def _bank(layer: nn.Module, x: Tensor, g: Tensor, into: Into, alpha: float, scale: Scale) -> None:

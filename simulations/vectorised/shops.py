@@ -9,7 +9,7 @@ chain of hashes that promises nothing.
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Protocol
 
 import torch
@@ -213,7 +213,7 @@ class MemoryShop:
     ) -> Answer:
         """See `Shop`; only what a round trains is kept."""
         instruction, agreed = opened.instruction, PRECISIONS[self.federation.federation.precision]
-        source = stream(self.seed, self.name, f"rounding/{instruction.lineage}", instruction.round)
+        source = partial(stream, self.seed, self.name, f"rounding/{instruction.lineage}", instruction.round)
         answer = precision.encoded(shared, opened.start, agreed, uniform(source))
         shapes = {name: array.shape for name, array in opened.start.items()}
         if problem := precision.problem_with(answer, shapes, agreed):

@@ -101,6 +101,7 @@ class Stack:
         self._elsewhere: dict[str, Elsewhere] = {}
         self._held: dict[str, Tensor] = {}
         self._travel = model.shared_parameters()
+        self._whole: SharedArrays | None = None
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(False)
             parameter.grad = None
@@ -139,8 +140,19 @@ class Stack:
         return whole.index_copy_(0, self.touched[name].rows[merchant, :count], held[:count])
 
     def arrays(self, merchant: int) -> SharedArrays:
-        """Return one merchant's parameters that travel, float32; they are read before the next cohort is."""
-        return {name: self.of(merchant, name).float().numpy() for name in self._travel}
+        """Return one merchant's parameters that travel, float32; they are read before the next cohort is.
+
+        After the first call parameters must not change any more.
+        """
+        if self._whole is None:
+            names = [name for name in self._travel if name not in self.touched]
+            self._whole = {name: self._held[name].float().numpy() for name in names}
+        return {
+            name: self._whole[name][merchant]
+            if name in self._whole
+            else self.of(merchant, name).float().numpy()
+            for name in self._travel
+        }
 
 
 def _as_before(merchant: int, start: Tensor) -> Tensor:

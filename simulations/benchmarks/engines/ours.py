@@ -1,4 +1,7 @@
-"""Whole rounds of the work through the platform: coordinator, strategy, checks, journal and checkpoint."""
+"""Whole rounds of the work through the platform: coordinator, strategy, checks, journal and checkpoint.
+
+Merchants are in memory, as in `simulations/scale/`: no files of theirs, and no record of what they sent.
+"""
 
 import tempfile
 from collections.abc import Callable
@@ -10,7 +13,6 @@ from server import coordinator
 from server.config import RunSettings
 from server.coordinator import RoundSummary
 from server.roster import Member, registered
-from server.wire_record import recorded
 from shared_model.model import initial_shared, movers
 from shared_model.protocol import SharedArrays
 from simulations.engines import Engine
@@ -62,17 +64,16 @@ def ran(work: Work, engine: Engine, *, between: Callable[[int], None] = lambda n
     grid = _grid(work, engine)
     with tempfile.TemporaryDirectory() as folder:
         settings = RunSettings(directory=Path(folder), lineage="engines", seed=SEED, durable=False)
-        with recorded(grid, settings.directory, durable=False) as recording:
-            began = perf_counter(), process_time()
-            arrays = coordinator.train(
-                recording,
-                work.contract,
-                initial_shared(work.contract, SEED),
-                settings=settings,
-                roster=registered(_members(work, grid.node_ids)),
-                moved_by=movers(work.contract),
-                on_round=note,
-            )
+        began = perf_counter(), process_time()
+        arrays = coordinator.train(
+            grid,
+            work.contract,
+            initial_shared(work.contract, SEED),
+            settings=settings,
+            roster=registered(_members(work, grid.node_ids)),
+            moved_by=movers(work.contract),
+            on_round=note,
+        )
     chosen = "; ".join(dict.fromkeys(r.choice.reason for r in grid.ran))
     together = all(r.choice.together for r in grid.ran)
     return Ran(wall=wall, cpu=cpu, arrays=arrays, chosen=chosen, together=together)
