@@ -13,7 +13,8 @@ from shared_model.errors import PrivacyError
 from shared_model.layers import Record, recording
 
 from .clipping import Group, coefficients
-from .rules import RULES, Sums, Use, joint, use, without
+from .products import Products
+from .rules import RULES, Sums, Use, joint, products_of, use, without
 from .units import Units
 
 Losses = Callable[[], Tensor]
@@ -113,6 +114,24 @@ def uses_of(loss: Tensor, tape: Sequence[Record], rows: int, *, retain: bool = F
 
 def group_norms(uses: Uses, units: Units, group_of: GroupOf) -> dict[Group, Tensor]:
     """Return per clip group an upper bound of the norm of every unit's gradient, shape (U,), float64."""
+    squares, rest, products = dict[Group, Tensor](), dict[nn.Module, list[Use]](), Products(units)
+    for layer, used in uses.items():
+        found = products_of(layer, used, products)
+        if found is None:
+            rest[layer] = used
+            continue
+        for parameter in group_of.keys() & found.keys():
+            group = group_of[parameter]
+            squares[group] = squares[group] + found[parameter] if group in squares else found[parameter]
+    norms = _norms_by_rule(rest, units, group_of)
+    for group, square in squares.items():
+        norms[group].append(products.norms(square))
+    nothing = torch.zeros(units.count, dtype=torch.float64)
+    return {group: joint([nothing, *parts]) for group, parts in norms.items()}
+
+
+def _norms_by_rule(uses: Uses, units: Units, group_of: GroupOf) -> dict[Group, list[Tensor]]:
+    """Return per clip group upper bounds of the norms over single parameters, shape (U,) each."""
     norms: dict[Group, list[Tensor]] = {group: [] for group in group_of.values()}
     known: dict[tuple[object, ...], tuple[Tensor, ...]] = {}
     for layer, used in uses.items():
@@ -123,8 +142,7 @@ def group_norms(uses: Uses, units: Units, group_of: GroupOf) -> dict[Group, Tens
         for parameter, norm in zip(parameters, known[alike], strict=True):
             if parameter in group_of:
                 norms[group_of[parameter]].append(norm)
-    nothing = torch.zeros(units.count, dtype=torch.float64)
-    return {group: joint([nothing, *parts]) for group, parts in norms.items()}
+    return norms
 
 
 def _numbers_of(layer: nn.Module, used: list[Use]) -> tuple[object, ...]:

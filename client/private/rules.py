@@ -21,9 +21,8 @@ from shared_model.errors import PrivacyError
 from shared_model.layers import Bank, Embedding, Linear
 
 from .clipping import bounded
+from .products import Products, lengths
 from .units import Places, Units
-
-_SHORTEST = 1e-17
 
 _CACHED = 1 << 17
 """Numbers squared at a time: what stays in the cache needs no fresh memory."""
@@ -69,26 +68,16 @@ class Rule(NamedTuple):
         norms: Upper bounds of the norms of every unit's gradient per parameter, shape (U,), float64.
         sums: The sums of gradients over units, each times its coefficient, given per row and parameter, in
             float64; at least one parameter has them, and the sums of those without mean nothing.
+        products: What every row, and every pair of rows of one unit, adds to the squared norms per parameter
+            (`products.py`), for one use with one entry per row; None where there is no such way.
+        axes: Of the gradient of such a use.
     """
 
     row_axis: int
     norms: Callable[[nn.Module, Uses, Units], Norms]
     sums: Callable[[nn.Module, Uses, Coefficients], Sums]
-
-
-def lengths(vectors: Tensor) -> Tensor:
-    """Return the Euclidean lengths of (N, ...), shape (N,), float64, exact to 3e-7 for up to 65,536 numbers.
-
-    Squares are added in float32 pairwise, which `torch.linalg.vector_norm` does not (6e-5). A length
-    below 1e-17, where squares vanish, counts as 1e-17; one above 1.8e19, where they overflow, is infinite.
-    """
-    flat = vectors.flatten(1)
-    if flat.numel() <= _CACHED:
-        squares = (flat * flat).sum(1)
-    else:
-        parts = torch.split(flat, max(1, _CACHED // flat.shape[1]))
-        squares = torch.cat([(part * part).sum(1) for part in parts])
-    return squares.double().sqrt_().clamp_min_(_SHORTEST)
+    products: Callable[[nn.Module, Use, Products], Norms] | None = None
+    axes: int = 2
 
 
 # --- linear maps --------------------------------------------------------------------------------------
@@ -191,6 +180,13 @@ def _linear_norms(layer: nn.Module, uses: Uses, units: Units) -> Norms:
     return {layer.weight: weight} if layer.bias is None else {layer.weight: weight, layer.bias: bias}
 
 
+def _linear_products(layer: nn.Module, used: Use, products: Products) -> Norms:
+    assert isinstance(layer, Linear)
+    of_bias = products.of(used.gradient)
+    found = {layer.weight: of_bias * products.of(used.input)}
+    return found if layer.bias is None else found | {layer.bias: of_bias}
+
+
 def _linear_sums(layer: nn.Module, uses: Uses, coefficients: Coefficients) -> Sums:
     assert isinstance(layer, Linear)
     if layer.bias is None:
@@ -227,6 +223,14 @@ def _bank_norms(layer: nn.Module, uses: Uses, units: Units) -> Norms:
     assert isinstance(layer, Bank)
     found = [_map_norms(a, g, units) for a, g in _experts(layer, uses)]
     return {layer.weight: joint(weight for weight, _ in found), layer.bias: joint(bias for _, bias in found)}
+
+
+def _bank_products(layer: nn.Module, used: Use, products: Products) -> Norms:
+    assert isinstance(layer, Bank)
+    of_bias, read = products.of(used.gradient), products.of(used.input)
+    total = of_bias.sum(-1)
+    of_weight = total * read if layer.shared_input else (of_bias * read).sum(-1)
+    return {layer.weight: of_weight, layer.bias: total}
 
 
 def _bank_sums(layer: nn.Module, uses: Uses, coefficients: Coefficients) -> Sums:
@@ -267,6 +271,11 @@ def _table_norms(layer: nn.Module, uses: Uses, units: Units) -> Norms:
     return {layer.weight: lookup_norms(uses, units, layer.weight.shape[-2])}
 
 
+def _table_products(layer: nn.Module, used: Use, products: Products) -> Norms:
+    assert isinstance(layer, Embedding)
+    return {layer.weight: products.of(used.gradient) * products.equal(used.input)}
+
+
 def _table_sums(layer: nn.Module, uses: Uses, coefficients: Coefficients) -> Sums:
     assert isinstance(layer, Embedding)
     ids, g = _lookups(uses)
@@ -276,11 +285,19 @@ def _table_sums(layer: nn.Module, uses: Uses, coefficients: Coefficients) -> Sum
 # --- all of them --------------------------------------------------------------------------------------
 
 RULES: dict[type[nn.Module], Rule] = {
-    Linear: Rule(0, _linear_norms, _linear_sums),
-    Bank: Rule(-2, _bank_norms, _bank_sums),
-    Embedding: Rule(0, _table_norms, _table_sums),
+    Linear: Rule(0, _linear_norms, _linear_sums, _linear_products),
+    Bank: Rule(-2, _bank_norms, _bank_sums, _bank_products, 3),
+    Embedding: Rule(0, _table_norms, _table_sums, _table_products),
 }
 """The layers that may own a trained parameter."""
+
+
+def products_of(layer: nn.Module, uses: Uses, products: Products) -> Norms | None:
+    """Return what rows and pairs add to the squared norms per parameter; None where that is not the way."""
+    rule = RULES[type(layer)]
+    if rule.products is None or len(uses) > 1 or uses[0].gradient.dim() != rule.axes or not products.are_few:
+        return None
+    return rule.products(layer, uses[0], products)
 
 
 def joint(norms: Iterable[Tensor]) -> Tensor:

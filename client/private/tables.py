@@ -32,7 +32,8 @@ from shared_model.layers import Embedding, reading, recorded
 
 from .clipping import Group
 from .noise import Noise
-from .rules import RULES, Norms, Rows, Rule, Sums, Use, joint, lengths, lookup_norms
+from .products import lengths
+from .rules import RULES, Norms, Rows, Rule, Sums, Use, joint, lookup_norms
 from .units import Units
 
 _CHUNK = 1 << 13

@@ -5,9 +5,18 @@ vectors per row (a bag, a sequence, several uses) has N = B L entries.
 """
 
 from functools import cached_property
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+
+class Pairs(NamedTuple):
+    """Pairs of different rows of one unit, each once: where the two stand, and whose they are, (Q,) each."""
+
+    first: Tensor
+    second: Tensor
+    owner: Tensor
 
 
 class Units:
@@ -41,6 +50,30 @@ class Units:
     def most(self) -> int:
         """Rows of the unit with most of them."""
         return int(torch.bincount(self.of_row).max())
+
+    @cached_property
+    def sizes(self) -> Tensor:
+        """Rows of every unit, shape (U,)."""
+        return torch.bincount(self.of_row, minlength=self.count)
+
+    @cached_property
+    def pair_count(self) -> int:
+        """Q, without finding the pairs."""
+        return 0 if self.single else int((self.sizes * (self.sizes - 1)).sum()) // 2
+
+    @cached_property
+    def pairs(self) -> Pairs:
+        """All pairs of rows of one unit."""
+        order = self.of_row.argsort(stable=True)
+        owners, apart = self.of_row.index_select(0, order), 0
+        first, second = list[Tensor](), list[Tensor]()
+        while sum(map(len, first)) < self.pair_count:
+            apart += 1
+            found = (owners[apart:] == owners[:-apart]).nonzero().squeeze(1)
+            first.append(order.index_select(0, found))
+            second.append(order.index_select(0, found + apart))
+        left, right = (torch.cat([order[:0], *parts]) for parts in (first, second))
+        return Pairs(left, right, self.of_row.index_select(0, left))
 
     @cached_property
     def places(self) -> "Places":
