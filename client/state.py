@@ -127,10 +127,10 @@ def load_round(folder: Path, fingerprint: str, lineage: str) -> RoundState | Non
         round=int(metadata["round"]),
         digest=metadata["digest"],
         ledger=metadata["ledger"],
-        local=_under("local/", tensors),
+        local=_copied(_under("local/", tensors)),
         reply=_under("reply/", tensors),
         catalogues=_under("catalogue/", metadata),
-        memory=_under("memory/", tensors),
+        memory=_copied(_under("memory/", tensors)),
         tables=_under("tables/", tensors),
     )
 
@@ -192,6 +192,11 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]] | None:
             "Keep it, and use the version that wrote it."
         )
     return tensors, metadata
+
+
+def _copied(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return copies: what is read is a part of the mapped file, and would keep it, and the reply in it."""
+    return {name: tensor.clone() for name, tensor in tensors.items()}
 
 
 def _prefixed(prefix: str, mapping: Mapping[str, T]) -> dict[str, T]:

@@ -8,7 +8,7 @@ Guarantees:
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -88,16 +88,31 @@ def save(directory: Path, checkpoint: Checkpoint, *, keep: int = 2, durable: boo
     return path
 
 
-def rest(directory: Path, progress: Progress) -> None:
-    """Let the large arrays of `progress` rest in the file that `save` wrote of it.
+class Resting:
+    """Lets the large arrays of a progress rest in the file that `save` wrote of it.
 
     Between two server steps nobody looks at them, so a process need not hold them while merchants train.
     """
-    path = _file(directory, progress)
-    for group, arrays in _groups(progress).items():
-        large = [name for name, array in arrays.items() if array.nbytes >= _LARGE]
-        found = files.mapped(path, [f"{group}/{name}" for name in large])
-        arrays.update({name: found[f"{group}/{name}"] for name in large})
+
+    def __init__(self, directory: Path, progress: Progress) -> None:
+        """Find the file of `progress`."""
+        self._path, self._groups = _file(directory, progress), _groups(progress)
+
+    def iterate(self, name: str) -> None:
+        """Let one array of the iterate rest."""
+        self._rest("iterate", [name])
+
+    def moments(self) -> None:
+        """Let everything rest that is not the iterate."""
+        for group in self._groups.keys() - {"iterate"}:
+            self._rest(group, list(self._groups[group]))
+
+    def _rest(self, group: str, names: Iterable[str]) -> None:
+        arrays = self._groups[group]
+        large = {f"{group}/{name}": name for name in names if arrays[name].nbytes >= _LARGE}
+        if large:
+            found = files.mapped(self._path, large)
+            arrays.update({name: found[key] for key, name in large.items()})
 
 
 def latest(directory: Path) -> Checkpoint | None:

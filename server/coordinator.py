@@ -46,9 +46,9 @@ class RoundSummary:
         refused: Name -> why its reply was not used.
         missing: Names that did not answer.
         attempt: 1 where the first one reached the quorum.
-        seconds: From the first question to the new arrays, checkpoint not included.
-        arrays: The new shared arrays.
+        seconds: From the first question to the server step, checkpoint not included.
         ledgers: Name -> head of its ledger, of every merchant whose head is known.
+        arrays: The new shared arrays; there once the checkpoint is.
     """
 
     round: int
@@ -59,8 +59,8 @@ class RoundSummary:
     missing: tuple[str, ...]
     attempt: int
     seconds: float
-    arrays: SharedArrays
     ledgers: Mapping[str, str] = field(default_factory=dict)
+    arrays: SharedArrays = field(default_factory=dict)
 
 
 def train(
@@ -113,8 +113,9 @@ def train(
         private_aggregation.opened(federation, directory, noise_of=noise_of, durable=durable) as layer,
     ):
         note = partial(_note, journal)
+        initial = dict(initial)  # whoever made it may need no other
         progress = _begun(federation, initial, settings, note)
-        del initial
+        initial.clear()
         progress = replace(progress, ledgers={**(ledgers or {}), **progress.ledgers})
         strategy = FederatedStrategy(
             federation,
@@ -126,14 +127,13 @@ def train(
             layer=layer,
             note=note,
         )
+        _rest(strategy, directory)
         while strategy.progress.round < federation.federation.rounds:
-            strategy.prepare()
-            checkpoint.rest(directory, strategy.progress)
             summary = _round(strategy, grid, federation, note)
             _save(federation, strategy.progress, settings, note)
+            _rest(strategy, directory)
             if on_round:
-                on_round(summary)
-            del summary  # or its arrays would stay during the next round
+                on_round(replace(summary, arrays=strategy.shared))
         note("run_finished", round=strategy.progress.round)
         return released(federation, strategy.progress)
 
@@ -146,11 +146,14 @@ def released(federation: Federation, progress: Progress) -> SharedArrays:
 
 
 def _begun(federation: Federation, initial: SharedArrays, settings: RunSettings, note: Note) -> Progress:
-    """Return where the run stands: at its last checkpoint, or at a new one of round 0."""
+    """Return where the run stands: at its last checkpoint, or at a new one of round 0.
+
+    `initial` is used up, array by array, so that it is not there twice.
+    """
     found = checkpoint.latest(settings.directory)
     if found is None:
         progress = Progress(
-            round=0, iterate={name: array.astype(np.float64) for name, array in initial.items()}
+            round=0, iterate={name: initial.pop(name).astype(np.float64) for name in list(initial)}
         )
         note(
             "run_started",
@@ -203,8 +206,7 @@ def _round(strategy: FederatedStrategy, grid: Grid, federation: Federation, note
             strategy.configure_train(number, strategy.arrays, ConfigRecord(), grid),
             timeout=terms.deadline_seconds,
         )
-        strategy.aggregate_train(number, replies)
-        if strategy.progress.round == number:
+        if strategy.advance(replies):
             return _closed(strategy, federation, attempt, time.monotonic() - began, note)
         logger.warning("round %d missed its quorum, attempt %d of %d", number, attempt, terms.attempts)
     opened = strategy.opened
@@ -240,9 +242,15 @@ def _closed(
         missing=tuple(opened.missing),
         attempt=attempt,
         seconds=seconds,
-        arrays=strategy.shared,
         ledgers=dict(strategy.progress.ledgers),
     )
+
+
+def _rest(strategy: FederatedStrategy, directory: Path) -> None:
+    """Make what the next round starts from, while what it is made of goes to rest, array by array."""
+    resting = checkpoint.Resting(directory, strategy.progress)
+    resting.moments()
+    strategy.prepare(resting.iterate)
 
 
 def _save(federation: Federation, progress: Progress, settings: RunSettings, note: Note) -> None:

@@ -4,7 +4,7 @@ They are made once for all that a round does with them: they are sent, named by 
 is counted from them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from shared_model import npy, precision, protocol
 from shared_model.precision import Precision
 from shared_model.protocol import SharedArrays
+from shared_model.row_blocks import travelling
 
 from . import wire
 
@@ -42,11 +43,25 @@ class Start:
         return {name: array.data for name, array in record.items()} == self.written
 
 
-def start_of(iterate: Mapping[str, NDArray[Any]], agreed: Precision) -> Start:
-    """Return the start of a round at the coordinator's `iterate`."""
-    written = {
-        name: npy.write(precision.rounded({name: array}, agreed)[name])  # one after another, for the memory
-        for name, array in iterate.items()
-    }
+def start_of(
+    iterate: Mapping[str, NDArray[Any]],
+    rows: Mapping[str, slice],
+    agreed: Precision,
+    done: Callable[[str], None] = lambda name: None,
+) -> Start:
+    """Return the start of a round.
+
+    Args:
+        iterate: The coordinator's own arrays.
+        rows: Array -> the rows that travel, where not all do.
+        agreed: Precision of the contract.
+        done: Is told of each array once nobody here looks at it any more, for the memory.
+    """
+    written = {}
+    for name in list(iterate):
+        travels = travelling({name: iterate[name]}, rows)
+        written[name] = npy.write(precision.rounded(travels, agreed)[name])
+        del travels
+        done(name)
     arrays = {name: npy.read(name, data) for name, data in written.items()}
     return Start(arrays=arrays, written=written, digest=protocol.digest(arrays))

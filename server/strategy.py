@@ -107,24 +107,25 @@ class FederatedStrategy(Strategy):
             return start.arrays
         return precision.rounded(self.progress.iterate, PRECISIONS["float32"])
 
-    def prepare(self) -> None:
-        """Make what the next round starts from; after that only the server step looks at the iterate."""
-        self._start_of(self.progress)
+    def prepare(self, done: Callable[[str], None] = lambda name: None) -> None:
+        """Make what the next round starts from.
+
+        Args:
+            done: Is told of each array of the iterate at which nobody looks from now on but the server step.
+        """
+        self._start_of(self.progress, done)
 
     @property
     def arrays(self) -> ArrayRecord:
         """The current shared arrays as they travel."""
         return self._start_of(self.progress).record
 
-    def _start_of(self, progress: Progress) -> Start:
+    def _start_of(self, progress: Progress, done: Callable[[str], None] = lambda name: None) -> Start:
         """Return what a round at `progress` starts from; it is made once."""
         if self._started is None or self._started[0] is not progress.iterate:
-            self._started = progress.iterate, self._made(progress.iterate, progress.round + 1)
+            rows = self._schedule.rows(progress.round + 1)  # of the last round and one more, too
+            self._started = progress.iterate, start_of(progress.iterate, rows, self._precision, done)
         return self._started[1]
-
-    def _made(self, iterate: aggregation.Arrays, number: int) -> Start:
-        """Return what travels down in a round, which may be the last one's and one more."""
-        return start_of(travelling(iterate, self._schedule.rows(number)), self._precision)
 
     def summary(self) -> None:
         """Log what the contract asks for."""
@@ -186,22 +187,38 @@ class FederatedStrategy(Strategy):
         Raises:
             AggregationError: No round is open, or the new arrays are not finite.
         """
-        opened = self.opened
-        if opened is None:
-            raise AggregationError("There is no open round: call `configure_train` first.")
+        moved = self.advance(replies)
+        opened = self._the_open_round()
+        metrics = MetricRecord({"asked": len(opened.members), "accepted": len(opened.accepted)})
+        return self.arrays if moved else None, metrics
+
+    def advance(self, replies: Iterable[Message]) -> bool:
+        """Do what `aggregate_train` does, but for what the next round starts from (`prepare`).
+
+        Returns:
+            Whether enough replies were usable.
+
+        Raises:
+            AggregationError: No round is open, or the new arrays are not finite.
+        """
+        opened = self._the_open_round()
         for reply in replies:
             self._take(opened, reply)
             del reply  # or it would stay alive while the next one is made
         number = opened.instruction.round
         for name in opened.missing:
             self._note("reply_missing", round=number, merchant=name)
-        metrics = MetricRecord({"asked": len(opened.members), "accepted": len(opened.accepted)})
         if len(opened.accepted) < needed(self._federation.federation.quorum, len(opened.members)):
             # What was answered was released, though it is not used: whoever answers again must know of it.
             self.progress = replace(self.progress, ledgers={**self.progress.ledgers, **opened.ledgers})
-            return None, metrics
+            return False
         self.progress = self._advanced(opened)
-        return self.arrays, metrics
+        return True
+
+    def _the_open_round(self) -> OpenRound:
+        if self.opened is None:
+            raise AggregationError("There is no open round: call `configure_train` first.")
+        return self.opened
 
     def configure_evaluate(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid

@@ -21,8 +21,11 @@ _NO_ARRAYS, _NOTHING, _NO_RECORDS = ArrayRecord(), ConfigRecord(), RecordDict()
 
 
 def reply_to(question: Message, report: Report, arrays: SharedArrays) -> Message:
-    """Return a merchant's reply to a question: a report, and arrays of any precision."""
-    record = _filled(_NO_ARRAYS, {name: _array(array) for name, array in arrays.items()})
+    """Return a merchant's reply to a question: a report, and arrays of any precision.
+
+    `arrays` are let go one by one, so that they are not there twice.
+    """
+    record = _filled(_NO_ARRAYS, {name: _array(arrays.pop(name)) for name in list(arrays)})
     content = _filled(_NO_RECORDS, {ARRAYS: record, REPORT: _filled(_NOTHING, report.to_mapping())})
     return Message(content, reply_to=question)
 

@@ -180,7 +180,7 @@ class VectorisedGrid(InProcessGrid):
                 yield _closed(one, stack.arrays(position), {n: stack.of(position, n).clone() for n in stays})
         for one in begun:
             if one.draw is None:
-                yield _closed(one, one.opened.start, {})
+                yield _closed(one, dict(one.opened.start), {})
 
     def _begun(self, question: _Question, drawing: Drawing) -> "_Begun | Message":
         try:
@@ -206,10 +206,11 @@ class VectorisedGrid(InProcessGrid):
 
 
 def _closed(begun: _Begun, shared: SharedArrays, local: Mapping[str, Tensor]) -> Message:
-    """Return a merchant's reply; it has its state by then."""
+    """Return a merchant's reply; it has its state by then. `shared` is used up."""
     message, shop = begun.question
     try:
         answer = shop.close_round(begun.opened, shared, local, begun.ledger)
+        shared.clear()  # or its arrays would stay while they are written into the reply
         return _reply(message, begun.opened.instruction, answer)
     except Exception as error:
         return refused(message, error)

@@ -104,6 +104,16 @@ def test_what_a_weighting_remembers_stays_and_survives_a_restart(tmp_path: Path)
     assert set(reply) == set(merchant._model.shared_parameters())
 
 
+def test_what_stays_between_rounds_does_not_keep_the_reply_in_memory(tmp_path: Path) -> None:
+    path, agreement = shops.write(tmp_path)
+    trained(shops.opened(path, agreement))
+    merchant = shops.opened(path, agreement)
+    stored = load_round(merchant.config.state, merchant.federation.fingerprint, shops.LINEAGE)
+    assert stored is not None
+    assert stored.local
+    assert all(t.untyped_storage().nbytes() == t.nbytes for t in stored.local.values())
+
+
 def test_a_merchant_that_was_restarted_remembers_its_reply(tmp_path: Path) -> None:
     path, agreement = shops.write(tmp_path)
     reply = trained(shops.opened(path, agreement))

@@ -9,12 +9,29 @@ ITERATE = {"w": np.array([1.0, 2.0 + 1e-12]), "b": np.zeros((2, 1))}
 
 
 def start(precision="float32"):
-    return start_of(ITERATE, PRECISIONS[precision])
+    return start_of(ITERATE, {}, PRECISIONS[precision])
 
 
 def test_a_start_is_the_iterate_in_the_type_that_travels():
     assert start("float16").arrays["w"].dtype == np.float16
     assert start("float16").arrays["w"].tolist() == [1.0, 2.0]
+
+
+def test_of_a_table_of_which_some_rows_travel_a_start_has_those():
+    begun = start_of({"t": np.arange(6.0).reshape(3, 2)}, {"t": slice(1, 3)}, PRECISIONS["float32"])
+    assert begun.arrays["t"].tolist() == [[2, 3], [4, 5]]
+
+
+def test_an_array_is_done_with_before_the_next_is_read():
+    iterate = {"w": np.ones(2), "b": np.ones(1)}
+    begun = start_of(
+        iterate,
+        {},
+        PRECISIONS["float32"],
+        lambda name: iterate.update({name: np.zeros(0), "b": np.full(1, 7.0)}),
+    )
+    assert (begun.arrays["w"].tolist(), begun.arrays["b"].tolist()) == ([1, 1], [7])
+    assert iterate["w"].size == 0
 
 
 def test_the_digest_is_that_of_what_is_sent():

@@ -26,17 +26,23 @@ def by_flower(question):
 
 
 def test_a_reply_holds_what_flowers_own_would_hold(question):
-    made = reply_to(question, SAID, SENT)
+    made = reply_to(question, SAID, dict(SENT))
     assert made.content == by_flower(question).content
     assert made.metadata.reply_to_message_id == question.metadata.message_id
 
 
 def test_flower_reads_the_same_bytes_from_it(question):
-    assert reply_to(question, SAID, SENT).content.object_id == by_flower(question).content.object_id
+    assert reply_to(question, SAID, dict(SENT)).content.object_id == by_flower(question).content.object_id
+
+
+def test_arrays_are_let_go_while_a_reply_is_made(question):
+    arrays = dict(SENT)
+    reply_to(question, SAID, arrays)
+    assert not arrays
 
 
 def test_two_replies_share_no_record(question):
-    first, second = reply_to(question, SAID, SENT), reply_to(question, SAID, {})
+    first, second = reply_to(question, SAID, dict(SENT)), reply_to(question, SAID, {})
     first.content[REPORT]["round"] = 4
     assert second.content[REPORT]["round"] == 3
     assert not second.content[ARRAYS]
