@@ -93,9 +93,9 @@ def seconds(numbers: int, turns: int) -> tuple[float, float]:
     return median(copying), median(adding)
 
 
-def bottoms() -> float:
+def bottoms(merchants: int = _MERCHANTS) -> float:
     """Return the growth of the peak of a fresh process that trains two rounds, in models of float32."""
-    program = f"from {__name__} import print_growth; print_growth()"
+    program = f"from {__name__} import print_growth; print_growth({merchants})"
     folder = Path(__file__).resolve().parents[2]
     settings = {**os.environ, "MALLOC_MMAP_THRESHOLD_": str(1 << 20)}
     finished = subprocess.run(
@@ -104,7 +104,7 @@ def bottoms() -> float:
     return int(finished.stdout.splitlines()[-1]) / (4 * _TABLES * _ROWS * _WIDTH)
 
 
-def print_growth(merchants: int = _MERCHANTS) -> None:
+def print_growth(merchants: int) -> None:
     """Train two rounds of merchants with big tables; print the growth of the peak in bytes."""
     torch.set_num_threads(1)
     _train(2, rows=1_000)
