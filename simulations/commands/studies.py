@@ -78,13 +78,11 @@ def join(
     out: Out = None,
 ) -> None:
     """Should one merchant join? What it gains, what it costs, who else gains. Goes on if stopped."""
-    from ..join.options import EPSILONS
-
     directory = out or Path("runs") / f"join-{experiment.stem}-{merchant}"
     asked = {
         "data": data,
         "merchant": merchant,
-        "epsilons": epsilon or list(EPSILONS),
+        "epsilons": epsilon or None,
         "contributions": contributions,
         "seeds": seeds,
     }

@@ -14,7 +14,7 @@ class Options:
 
     Attributes:
         merchant: Who thinks of joining; it is one of the market's merchants.
-        epsilons: Budgets to try beside the contract's own.
+        epsilons: Budgets to try beside the contract's own; None for `EPSILONS` where it has one.
         shares: Of the merchant's orders, for the learning curve; the last one is all of them.
         contributions: So many merchants are left out in turn, this one first and the others drawn at random;
             None for all of at most `EXACT`, else for this one alone.
@@ -22,7 +22,7 @@ class Options:
     """
 
     merchant: str
-    epsilons: tuple[float, ...] = EPSILONS
+    epsilons: tuple[float, ...] | None = None
     shares: tuple[float, ...] = SHARES
     contributions: int | None = None
     seeds: int | None = None

@@ -166,6 +166,7 @@ class Joined:
         confidence: With which all of a level's intervals hold together.
         seeds: Of the trainings.
         answer: In a few words.
+        federation: Who gains and who loses, and whom the others would miss, in sentences.
         sentences: The verdict of every task, then of privacy, own data, taking part, and for the others; what
             it costs is said by `verdicts.of_cost`, since that was measured with a clock.
         tasks: How each is judged.
@@ -189,6 +190,7 @@ class Joined:
     seeds: tuple[int, ...]
     answer: str
     sentences: tuple[str, ...]
+    federation: tuple[str, ...]
     tasks: tuple[Task, ...]
     merchants: tuple[Merchant, ...]
     lines: tuple[Line, ...]

@@ -16,13 +16,13 @@ from ..experiment import load_experiment
 from ..runner import Progress, Request
 from ..runs.environment import environment
 from ..scores import Scores
-from . import verdicts
+from . import federation, verdicts
 from .contributions import contributions, left_out
 from .costs import cost
 from .curve import curve
 from .everybody import told_apart
 from .gains import CONFIDENCE
-from .options import Options
+from .options import EPSILONS, Options
 from .report import Joined
 from .study import Study
 from .trainings import PRIOR, SERVED, Trainings
@@ -32,7 +32,8 @@ def join(request: Request, options: Options, progress: Progress) -> Joined:
     """Measure what joining is worth to a merchant, and what it costs.
 
     Raises:
-        ConfigError: There is no such merchant, or an epsilon is not positive.
+        ConfigError: There is no such merchant, an epsilon is not positive, or a contract without privacy is
+            to be tried at one.
         FedbazaarError: As `runner.run`.
     """
     torch.set_num_threads(1)
@@ -54,6 +55,7 @@ def join(request: Request, options: Options, progress: Progress) -> Joined:
         seeds=here.seeds,
         answer=verdicts.answer(options.merchant, [line.gain for line in lines if line.level == agreed]),
         sentences=(),
+        federation=(),
         tasks=study.tasks,
         merchants=runner.merchants(here.bench),
         lines=lines,
@@ -64,7 +66,8 @@ def join(request: Request, options: Options, progress: Progress) -> Joined:
         contributions=contributions(here, out),
         left_out=len(out),
     )
-    return replace(found, sentences=verdicts.sentences(found))
+    told = federation.sentences(found.cells, found.contributions, seeds=len(found.seeds))
+    return replace(found, sentences=verdicts.sentences(found), federation=told)
 
 
 def _study(here: Trainings, served: Mapping[str, Scores], name: str) -> Study:
@@ -100,7 +103,10 @@ def _trainings(request: Request, options: Options, progress: Progress) -> dict[s
     contract = request.contract or request.experiment.parent / experiment.experiment.contract
     tables = declared.read_toml(contract)
     own = tables.get("privacy", {}).get("epsilon")
-    asked = levels.levels([] if own is None else [own, *options.epsilons], contract)
+    if own is None and options.epsilons:
+        raise ConfigError(contract, "privacy", None, "a [privacy] table, whose epsilon --epsilon varies")
+    wanted = EPSILONS if options.epsilons is None else options.epsilons
+    asked = levels.levels([] if own is None else [own, *wanted], contract)
     first = levels.NO_PRIVACY if own is None else f"epsilon {own:g}"
     found = {}
     for level in (first, *(name for name in asked if name != first)):

@@ -66,7 +66,8 @@ thread; on
 another machine they are others. Epsilon is counted by its ledger. What it serves is fitted at home and spends
 nothing.</p>
 
-<h2>For the others</h2>
+<h2>For the federation</h2>
+<ul>{% for sentence in found.federation %}<li>{{ sentence }}</li>{% endfor %}</ul>
 <p>{{ found.left_out }} of {{ found.merchants | length }} merchants were left out of the training in turn
 {%- if found.left_out < found.merchants | length and found.left_out > 1 %}, drawn at random beside
 {{ found.merchant }}: the others' contributions are not known{% endif %}. The gain is that of the others' mean

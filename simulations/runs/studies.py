@@ -55,7 +55,8 @@ def _join(asked: Asked, progress: Progress) -> Any:
     from ..join.options import Options
 
     named = {name: asked.arguments[name] for name in ("merchant", "contributions", "seeds")}
-    options = Options(**named, epsilons=tuple(asked.arguments["epsilons"]))
+    epsilons = asked.arguments["epsilons"]
+    options = Options(**named, epsilons=None if epsilons is None else tuple(epsilons))
     found = running.join(asked.request, options, progress)
     report.write(found, asked.out / "join.json")
     page.write_page(found, asked.out / "join.html")

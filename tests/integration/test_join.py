@@ -36,6 +36,14 @@ def test_a_merchant_that_is_not_there_is_refused_before_anything_trains(tmp_path
     assert not list(tmp_path.glob("run/*/seed-0"))
 
 
+def test_a_contract_without_privacy_is_not_tried_at_an_epsilon(tmp_path: Path) -> None:
+    asked = Request(
+        experiment=experiments.write(tmp_path, experiments.contract()), data=None, out=tmp_path / "run"
+    )
+    with pytest.raises(ConfigError, match=r"privacy is missing.*whose epsilon --epsilon varies"):
+        running.join(asked, OPTIONS, silent)
+
+
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Request, Joined]:
     asked = request(tmp_path_factory.mktemp("join"))
@@ -121,7 +129,7 @@ def test_without_a_privacy_table_there_is_one_level(tmp_path: Path) -> None:
         arguments={
             "data": None,
             "merchant": NAME,
-            "epsilons": [8.0],
+            "epsilons": None,
             "contributions": 1,
             "seeds": None,
         },

@@ -48,6 +48,7 @@ def found() -> Joined:
 strict=True)),
         cells=(Cell(merchant=NAME, task="bad_review", test_rows=40, alone=0.5, federated=0.4, gain=0.1),),
         contributions=(contribution(HELPS), replace(contribution(UNKNOWN), merchant=NAME)), left_out=2,
+        federation=("1 of 2 merchants gain clearly.",),
     )  # fmt: skip
 
 
@@ -56,6 +57,10 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
     path = tmp_path_factory.mktemp("page") / "join.html"
     write_page(found(), path)
     return path.read_text()
+
+
+def test_the_page_says_of_the_federation_who_gains(page: str) -> None:
+    assert "<li>1 of 2 merchants gain clearly.</li>" in page
 
 
 @pytest.fixture
