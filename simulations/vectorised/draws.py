@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from client.data.examples import Examples, PrivateExamples
 from client.training import batches, first_batches, trained_parameters
@@ -48,6 +48,21 @@ class Draw:
     source: "Noise | None" = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """What a round changes.
+
+    Attributes:
+        tasks: That are trained, in order.
+        parameters: What they move, by name.
+        layers: That own these.
+    """
+
+    tasks: list[str]
+    parameters: dict[str, nn.Parameter]
+    layers: frozenset[nn.Module]
+
+
 class Drawing:
     """How merchants of one structure draw.
 
@@ -79,11 +94,23 @@ class Drawing:
         """
         self.federation, self.specs = federation, structure.specs
         self.model = structure.model(federation) if model is None else model
+        self._trained: dict[frozenset[str], Trained] = {}
         self.tasks = [t for t in self.specs if self.model.learns_in_rounds(t) and t in (tasks or self.specs)]
         self.plan = None if federation.privacy is None else plan_of(federation, tier)
         self._sizes = (
             [] if self.plan is None else sizes_of_noise(self.model, self.plan, self.tasks, federation)
         )
+
+    def trains(self, tasks: frozenset[str]) -> Trained:
+        """Return what a round changes where merchants train some of `tasks`; it is found out once."""
+        if tasks not in self._trained:
+            wanted = [task for task in self.tasks if task in tasks]
+            names = trained_parameters(self.model, wanted, self.federation.local)
+            parameters = {name: self.model.get_parameter(name) for name in names}
+            moved = set(parameters.values())
+            layers = frozenset(m for m in self.model.modules() if not moved.isdisjoint(m.parameters(False)))
+            self._trained[tasks] = Trained(tasks=wanted, parameters=parameters, layers=layers)
+        return self._trained[tasks]
 
     @cached_property
     def read(self) -> frozenset[str]:
@@ -111,8 +138,7 @@ class Drawing:
     def trained_local(self) -> tuple[str, ...]:
         """Names of the parameters that a round changes and that stay at the merchant."""
         stay = frozenset(self.model.local_parameters())
-        found = trained_parameters(self.model, self.tasks, self.federation.local)
-        return tuple(name for name in found if name in stay)
+        return tuple(name for name in self.trains(frozenset(self.tasks)).parameters if name in stay)
 
     def plain(self, examples: Examples, generator: torch.Generator) -> Draw | None:
         """Return what a merchant draws without privacy; None where it has nothing to train on."""

@@ -1,16 +1,16 @@
 """Local training of a cohort without privacy: `client.training.train_plain`, for many merchants at a time."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from client.training import OPTIMIZERS, trained_parameters
+from client.training import OPTIMIZERS
 from shared_model import schema
 from shared_model.layers import Record, recording
 
-from .draws import Draw, Drawing
+from .draws import Draw, Drawing, Trained
 from .layers import add_gradients, unscaled
 from .rows import Rows, Steps
 from .stack import Elsewhere, Stack
@@ -32,20 +32,17 @@ def train_plain(stack: Stack, steps: Steps, drawing: Drawing, draws: Sequence[Dr
     Source: as `client.training.train_plain`, whose results these are up to the rounding of floats
     (`tests/simulations/vectorised/test_plain.py`).
     """
-    model, local = stack.model, drawing.federation.local
-    tasks = [task for task in drawing.tasks if any(task in draw.tasks for draw in draws)]
-    names = trained_parameters(model, tasks, local)
-    move = _move(stack, names, local)
-    backward = Backward(
-        stack, steps, drawing, tasks, names, 1.0 / drawing.federation.federation.expected_batch
-    )
+    local, share = drawing.federation.local, 1.0 / drawing.federation.federation.expected_batch
+    trained = drawing.trains(frozenset().union(*(draw.tasks for draw in draws)))
+    move = _move(stack, trained.parameters, local)
+    backward = Backward(stack, steps, drawing, trained, share)
     for number, rows in enumerate(steps):
         found = backward(number, rows)
         move(found.records, found.gradients)
     if local.weight_decay:
-        _keep_what_others_train(stack, names, [draw.tasks for draw in draws])
-        for name in names:
-            stack.elsewhere(name, _decayed(local, len(steps), name in model.shared_parameters()))
+        _keep_what_others_train(stack, trained.parameters, [draw.tasks for draw in draws])
+        for name in trained.parameters:
+            stack.elsewhere(name, _decayed(local, len(steps), name in stack.model.shared_parameters()))
 
 
 class Backed(NamedTuple):
@@ -70,29 +67,19 @@ class Backed(NamedTuple):
 class Backward:
     """Takes steps back to what layers return; no further, since `layers.py` knows the rest."""
 
-    def __init__(
-        self,
-        stack: Stack,
-        steps: Steps,
-        drawing: Drawing,
-        tasks: list[str],
-        names: Sequence[str],
-        share: float,
-    ) -> None:
+    def __init__(self, stack: Stack, steps: Steps, drawing: Drawing, trained: Trained, share: float) -> None:
         """Prepare the steps of a cohort.
 
         Args:
             stack: Its parameters.
             steps: Its rows.
             drawing: Of its merchants.
-            tasks: That any of them trains.
-            names: Parameters that any of them trains.
+            trained: What any of them trains.
             share: Of every row's loss in what a step minimises.
         """
-        trained = {stack.model.get_parameter(name) for name in names}
-        self._layers = {m for m in stack.model.modules() if not trained.isdisjoint(m.parameters(False))}
+        self._layers = trained.layers
         own = not drawing.own_stays or any(stack.holds_anything(name) for name in drawing.residuals)
-        self._forward = forward_of(stack.model, steps, drawing.specs, tasks, share=share, own=own)
+        self._forward = forward_of(stack.model, steps, drawing.specs, trained.tasks, share=share, own=own)
 
     def __call__(self, number: int, rows: Rows) -> Backed:
         """Return what the trained layers read in a step, and the gradients of what they returned."""
@@ -105,9 +92,8 @@ class Backward:
         return Backed(records, found, ends.outputs)
 
 
-def _move(stack: Stack, names: Sequence[str], local: schema.LocalTraining) -> Move:
+def _move(stack: Stack, parameters: Mapping[str, nn.Parameter], local: schema.LocalTraining) -> Move:
     """Return what takes a step; plain SGD needs no gradients of parameters."""
-    parameters = {name: stack.model.get_parameter(name) for name in names}
     if local.optimizer == "sgd" and not local.weight_decay and not local.proximal:
         into = {parameter: parameter.data for parameter in parameters.values()}
         rate = -local.learning_rate
@@ -138,11 +124,12 @@ def _decayed(local: schema.LocalTraining, steps: int, shared: bool) -> Elsewhere
     return lambda merchant, start: start * now
 
 
-def _keep_what_others_train(stack: Stack, names: Sequence[str], tasks: Sequence[frozenset[str]]) -> None:
+def _keep_what_others_train(
+    stack: Stack, parameters: Mapping[str, nn.Parameter], tasks: Sequence[frozenset[str]]
+) -> None:
     """Take back what weight decay did to parameters that a merchant does not train."""
-    for name in names:
+    for name, parameter in parameters.items():
         movers = stack.model.moved_by(name)
         others = torch.tensor([movers.isdisjoint(mine) for mine in tasks])
         if others.any():
-            held = stack.model.get_parameter(name).data
-            held[others] = stack.start(name)[others]
+            parameter.data[others] = stack.start(name)[others]

@@ -21,7 +21,6 @@ from client.private.records import finite_units, group_norms
 from client.private.rules import RULES, Use
 from client.private.training import clip_groups
 from client.private.units import Units
-from client.training import trained_parameters
 from shared_model import schema
 from shared_model.layers import Record
 
@@ -46,12 +45,13 @@ def train_private(stack: Stack, steps: Steps, drawing: Drawing, draws: Sequence[
     """
     model, local, plan = stack.model, drawing.federation.local, drawing.plan
     assert plan is not None
-    names = trained_parameters(model, drawing.tasks, local)
+    trained = drawing.trains(frozenset(drawing.tasks))
+    names = list(trained.parameters)
     groups = clip_groups(plan, names)
     group_of = {model.get_parameter(n): group for group in groups for n in group.parameters}
     rate = plan.learning_rate / plan.divisor
     noise = _NoiseOf(stack, groups, rate, draws)
-    backward = Backward(stack, steps, drawing, drawing.tasks, names, 1.0)
+    backward = Backward(stack, steps, drawing, trained, 1.0)
     for number, rows in enumerate(steps):
         pull = _pull(stack, names, local)
         if rows.weight.shape[1]:
