@@ -5,13 +5,14 @@ As in `verdicts`, nothing is claimed that verdicts over shoppers do not show.
 
 from collections.abc import Sequence
 
-from server.reporting.results import Cell
-from server.reporting.wording import spoken
+from server.reporting.results import Cell, Summary
+from server.reporting.wording import says, spoken
 
 from ..statistics import Verdict
 from .report import Contribution
 
 _NAMED = 5
+_FEW = 10
 
 
 def sentences(cells: Sequence[Cell], contributions: Sequence[Contribution], *, seeds: int) -> tuple[str, ...]:
@@ -46,6 +47,25 @@ def of_everybody(cells: Sequence[Cell]) -> str:
     return f"{won}; {lost}{besides}."
 
 
+def of_its_like(found: Sequence[Summary]) -> str:
+    """Return what joining does on average to the merchants of a group; empty for a group of one.
+
+    One merchant's test rows often show nothing either way, where those of many like it do.
+    """
+    several = [one for one in found if one.merchants > 1 and one.low is not None and one.high is not None]
+    if not several:
+        return ""
+    most = max(one.merchants for one in several)
+    parts = [
+        f"{verb} {_listed([_with_bounds(one) for one in clear])}"
+        for verdict, verb in (("gains", "helps"), ("loses", "hurts"))
+        if (clear := [one for one in several if says(one.low, one.high) == verdict])
+    ]
+    shown = " and ".join(parts) if parts else "shows no clear difference on any task"
+    hint = f", a hint only of fewer than {_FEW}" if most < _FEW else ""
+    return f"On average over {most} merchants of its group, {several[0].group}, joining {shown}{hint}."
+
+
 def of_contributions(found: Sequence[Contribution], *, seeds: int) -> str:
     """Return whom the others would miss, and without whom they would do better; empty for one left out."""
     merchants = {one.merchant for one in found}
@@ -60,6 +80,13 @@ def of_contributions(found: Sequence[Contribution], *, seeds: int) -> str:
         return f"Of {len(merchants)} merchants left out in turn, the others would clearly miss none."
     doubt = "" if seeds > 1 else "; with one seed that may be the noise of one training"
     return f"Of {len(merchants)} merchants left out in turn, the others {' and '.join(parts)}{doubt}."
+
+
+def _with_bounds(one: Summary) -> str:
+    """Return a task and by how many per cent of the metric alone it changes, with its 95 % interval."""
+    scale = 100 / abs(one.alone) if one.alone else 0.0
+    near, far = sorted(abs(scale * (bound or 0.0)) for bound in (one.low, one.high))
+    return f"{spoken(one.task)} ({abs(scale * (one.gain or 0.0)):.1f} %, between {near:.1f} and {far:.1f} %)"
 
 
 def _with_verdict(cells: Sequence[Cell], verdict: Verdict) -> list[str]:

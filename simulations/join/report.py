@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from server.reporting.results import Cell, Merchant, Task
+from server.reporting.results import Cell, Merchant, Summary, Task
 from shared_model import files
 
 from ..statistics import Verdict
@@ -167,14 +167,15 @@ class Joined:
         seeds: Of the trainings.
         answer: In a few words.
         federation: Who gains and who loses, and whom the others would miss, in sentences.
-        sentences: The verdict of every task, then of privacy, own data, taking part, and for the others; what
-            it costs is said by `verdicts.of_cost`, since that was measured with a clock.
+        sentences: The verdict of every task, then of merchants like it, privacy, own data, taking part, and
+            for the others; what it costs is said by `verdicts.of_cost`, since that was measured with a clock.
         tasks: How each is judged.
         merchants: Of the federation.
         lines: Of the merchant.
         curve: Of the merchant.
         taking_part: Of the merchant.
         costs: Of the merchant.
+        like: What it is on average to the merchants of its group, task by task.
         cells: Of everybody at the agreed level; their verdicts bear 5 % of false discoveries together.
         contributions: Of those that were left out in turn.
         left_out: How many those were.
@@ -197,6 +198,7 @@ class Joined:
     curve: tuple[CurvePoint, ...]
     taking_part: tuple[TakingPart, ...]
     costs: tuple[Cost, ...]
+    like: tuple[Summary, ...]
     cells: tuple[Cell, ...]
     contributions: tuple[Contribution, ...]
     left_out: int

@@ -1,11 +1,11 @@
 """The study of one merchant's question, from the experiment to the file of results; goes on if stopped."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import torch
 
-from server.reporting.results import Cell
+from server.reporting.results import Cell, Merchant, Summary
 from shared_model import declared
 from shared_model.errors import ConfigError
 
@@ -16,6 +16,8 @@ from ..experiment import load_experiment
 from ..runner import Progress, Request
 from ..runs.environment import environment
 from ..scores import Scores
+from ..seeds import generator
+from ..summary import summarise
 from . import federation, verdicts
 from .contributions import contributions, left_out
 from .costs import cost
@@ -44,6 +46,7 @@ def join(request: Request, options: Options, progress: Progress) -> Joined:
     lines = tuple(line for level, found in served.items() for line in study.lines(level, found))
     out = left_out(here.bench, options)
     ways = {task.name: task.alone_method for task in study.tasks}
+    cells, members = _cells(here, study), runner.merchants(here.bench)
     found = Joined(
         name=here.bench.experiment.experiment.name,
         merchant=options.merchant,
@@ -57,12 +60,13 @@ def join(request: Request, options: Options, progress: Progress) -> Joined:
         sentences=(),
         federation=(),
         tasks=study.tasks,
-        merchants=runner.merchants(here.bench),
+        merchants=members,
         lines=lines,
         curve=curve(here, options.merchant, options.shares, ways),
         taking_part=study.taking_part(here.scores(without=options.merchant)[SERVED]),
         costs=tuple(cost(one, options.merchant) for one in trainings.values()),
-        cells=_cells(here, study),
+        like=_like(options.merchant, members, cells, study),
+        cells=cells,
         contributions=contributions(here, out),
         left_out=len(out),
     )
@@ -75,6 +79,13 @@ def _study(here: Trainings, served: Mapping[str, Scores], name: str) -> Study:
     tasks = tasks_of(here.bench.federation, methods)
     dataset = here.bench.datasets[name]
     return Study(merchant=name, dataset=dataset, tasks=tasks, methods=methods, seed=here.seeds[0])
+
+
+def _like(name: str, members: Sequence[Merchant], cells: Sequence[Cell], study: Study) -> tuple[Summary, ...]:
+    """Return what joining is on average to the merchants of one merchant's group."""
+    group = next(member.group for member in members if member.name == name)
+    found = summarise(cells, members, study.tasks, generator(study.seed, "join", "like"))
+    return tuple(line for line in found if line.group == group)
 
 
 def _cells(here: Trainings, study: Study) -> tuple[Cell, ...]:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from server.reporting.results import Task
 from server.reporting.wording import spoken
 
+from .federation import of_its_like
 from .report import Contribution, Cost, CurvePoint, Gain, Joined, Line, TakingPart
 
 SMALL = 2.0
@@ -16,11 +17,12 @@ SMALL = 2.0
 
 
 def sentences(found: Joined) -> tuple[str, ...]:
-    """Return the verdict of every task, then of privacy, own data, taking part, and for the others."""
+    """Return the verdict of every task, then of merchants like it, privacy, own data, taking part, others."""
     tasks = {task.name: task for task in found.tasks}
     agreed = [line for line in found.lines if line.level == found.agreed]
     said = (
         *(sentence(tasks[line.task], line.gain) for line in agreed),
+        of_its_like(found.like),
         of_privacy(found.lines),
         of_own_data(found.curve, found.tasks),
         of_taking_part(found.taking_part),
@@ -94,9 +96,13 @@ def of_privacy(lines: Sequence[Line]) -> str:
         return ""
     parts = []
     for level in levels:
-        verdicts = [line.gain.verdict for line in lines if line.level == level]
-        helped, hurt = verdicts.count("gains"), verdicts.count("loses")
-        parts.append(f"{level}: helps on {helped}, hurts on {hurt} of {len(verdicts)}")
+        here = [line for line in lines if line.level == level]
+        helped, hurt = (
+            [spoken(line.task) for line in here if line.gain.verdict == verdict]
+            for verdict in ("gains", "loses")
+        )
+        clear = f"helps {_listed(helped) if helped else 'none'}, hurts {_listed(hurt) if hurt else 'none'}"
+        parts.append(f"{level}: {clear}" if helped or hurt else f"{level}: nothing clear")
     return f"What privacy leaves of it: {'; '.join(parts)}."
 
 

@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from server.reporting.results import Cell
-from simulations.join.federation import of_contributions, of_everybody, sentences
+from server.reporting.results import Cell, Summary
+from simulations.join.federation import of_contributions, of_everybody, of_its_like, sentences
 from simulations.statistics import Verdict
 from tests.simulations.join.test_verdicts import HELPS, HURTS, UNKNOWN, contribution
 
@@ -48,3 +48,29 @@ def test_with_one_seed_the_noise_of_one_training_is_named() -> None:
 
 def test_of_one_merchant_left_out_nothing_is_said_of_the_others_contributions() -> None:
     assert sentences([], [contribution(HELPS)], seeds=3) == ()
+
+
+def summary(task: str, low: float, high: float, merchants: int = 16) -> Summary:
+    return Summary(
+        task=task, group="small", merchants=merchants, alone=0.5, gain=(low + high) / 2, low=low, high=high,
+        wins=1, worse_than_2_percent=0,
+    )  # fmt: skip
+
+
+def test_merchants_like_it_are_told_where_their_interval_excludes_zero() -> None:
+    found = [summary("late", 0.05, 0.15), summary("days", -0.1, 0.1), summary("units", -0.02, -0.01)]
+    assert of_its_like(found) == (
+        "On average over 16 merchants of its group, small, joining helps late (20.0 %, between 10.0 and "
+        "30.0 %) and hurts units (3.0 %, between 2.0 and 4.0 %)."
+    )
+
+
+def test_of_few_merchants_like_it_that_is_a_hint() -> None:
+    assert of_its_like([summary("days", -0.1, 0.1, merchants=3)]) == (
+        "On average over 3 merchants of its group, small, joining shows no clear difference on any task, "
+        "a hint only of fewer than 10."
+    )
+
+
+def test_a_merchant_without_its_like_is_told_nothing_of_them() -> None:
+    assert of_its_like([summary("days", 0.1, 0.2, merchants=1)]) == ""

@@ -48,6 +48,7 @@ def found() -> Joined:
 strict=True)),
         cells=(Cell(merchant=NAME, task="bad_review", test_rows=40, alone=0.5, federated=0.4, gain=0.1),),
         contributions=(contribution(HELPS), replace(contribution(UNKNOWN), merchant=NAME)), left_out=2,
+        like=(),
         federation=("1 of 2 merchants gain clearly.",),
     )  # fmt: skip
 

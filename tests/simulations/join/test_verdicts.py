@@ -103,11 +103,10 @@ def test_an_interval_without_bounds_is_not_small() -> None:
     assert not small(FEW)
 
 
-def test_every_level_of_privacy_has_its_count() -> None:
+def test_every_level_of_privacy_names_what_is_left() -> None:
     lines = [line("epsilon 8", HELPS), line("epsilon 1", UNKNOWN)]
     assert of_privacy(lines) == (
-        "What privacy leaves of it: epsilon 8: helps on 1, hurts on 0 of 1; "
-        "epsilon 1: helps on 0, hurts on 0 of 1."
+        "What privacy leaves of it: epsilon 8: helps late, hurts none; epsilon 1: nothing clear."
     )
 
 
