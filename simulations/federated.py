@@ -1,8 +1,8 @@
 """Train a federation of simulated merchants in this process, and score what any training released."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import torch
@@ -30,7 +30,7 @@ from .scores import Key, Scores, merged, scores_by, scores_of
 from .seeds import generator
 from .vectorised import report
 from .vectorised.grid import VectorisedGrid
-from .vectorised.shops import FileShop
+from .vectorised.shops import FileShop, Shop
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,12 +97,33 @@ def train(
 def grid_of(
     site: Site, seed: int, *, receivers: Collection[str] = (), engine: Engine = "auto"
 ) -> VectorisedGrid:
-    """Return the grid that reaches the merchants of a site in this process (arguments as in `train`)."""
+    """Return the grid that reaches the merchants of a site in this process (arguments as in `train`).
+
+    A merchant is opened when it is first asked something.
+    """
     nodes = {name: site.node_config(name, seed) for name in site.merchants}
     trainers = [name for name in site.merchants if name not in receivers]
-    shops = {name: FileShop(site.merchant(name, seed)) for name in trainers}
+    shops = _Shops(trainers, lambda name: FileShop(site.merchant(name, seed)))
     federation = schema.load_federation(site.contract)
     return VectorisedGrid(app, nodes, federation=federation, shops=shops, engine=engine)
+
+
+class _Shops(Mapping[str, Shop]):
+    """Merchants that are opened when they are looked up, and then kept."""
+
+    def __init__(self, names: Sequence[str], opened: Callable[[str], Shop]) -> None:
+        self._names, self._opened = dict.fromkeys(names), cache(opened)
+
+    def __getitem__(self, name: str) -> Shop:
+        if name not in self._names:
+            raise KeyError(name)
+        return self._opened(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
 
 
 def coordinate(

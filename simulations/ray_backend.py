@@ -2,8 +2,9 @@
 
 Merchants, coordinator and strategy are those of every other grid. What Ray adds is processes: every node of
 Flower's simulation is a worker that trains a part of a round's merchants together, as one process would
-(`simulations/batching.py`), and messages are real bytes. `RAY_ADDRESS` names a running cluster; the run
-directory must then lie where all its machines read and write. Without it Ray starts on this machine.
+(`simulations/batching.py`), and messages are real bytes. `RAY_ADDRESS` names a running cluster; otherwise one
+that was started on this machine is used (`ray start --head`), and without one Ray starts here. On several
+machines the folders of the merchants must lie under the same paths where all of them read and write.
 
 Starting Ray takes about ten seconds, so small federations are quicker in one process. A merchant that never
 comes back keeps its worker busy, and the end of the training waits for it.
@@ -99,8 +100,9 @@ def train(
     merchants = worker_app(
         partial(_merchants, _Opened(here.contract, tuple(here.merchants.items()), seed, engine))
     )
-    workers = min(len(names), max(1, _processors() // cpus))
-    return _simulated(coordinated, merchants, workers, cpus, stopped)
+    place = _place()
+    workers = _Workers(min(len(names), max(1, place.processors // cpus)), cpus, place.address)
+    return _simulated(coordinated, merchants, workers, stopped)
 
 
 class _Stoppable(StreamingGrid):
@@ -128,8 +130,7 @@ class _Stoppable(StreamingGrid):
 def _simulated(
     coordinated: Callable[[Grid], SharedArrays],
     merchants: ClientApp,
-    workers: int,
-    cpus: int,
+    workers: "_Workers",
     stopped: Event,
 ) -> SharedArrays:
     """Return what `coordinated` returns inside Flower's simulation, or raise what it raises.
@@ -144,7 +145,7 @@ def _simulated(
     def main(grid: Grid, context: Context) -> None:
         _settle(outcome, lambda: coordinated(grid))
 
-    work = partial(_simulate, server, merchants, workers, cpus)
+    work = partial(_simulate, server, merchants, workers)
     Thread(target=lambda: _settle(crash, work), name="simulation").start()
     try:
         while not crash.done():
@@ -157,15 +158,24 @@ def _simulated(
     return outcome.result()
 
 
-def _simulate(server: ServerApp, merchants: ClientApp, workers: int, cpus: int) -> None:
+class _Workers(NamedTuple):
+    """How many there are, how many processors each of them occupies, and the address of their cluster."""
+
+    number: int
+    cpus: int
+    address: str | None
+
+
+def _simulate(server: ServerApp, merchants: ClientApp, workers: _Workers) -> None:
     from flwr.simulation import run_simulation
 
+    where = {"address": workers.address} if workers.address else {}  # otherwise Ray starts here
     options: Any = {
-        "client_resources": {"num_cpus": cpus, "num_gpus": 0},
-        "init_args": {"logging_level": logging.ERROR},
+        "client_resources": {"num_cpus": workers.cpus, "num_gpus": 0},
+        "init_args": {"logging_level": logging.ERROR, **where},
     }
     with _quiet():
-        run_simulation(server, merchants, workers, backend_config=options)
+        run_simulation(server, merchants, workers.number, backend_config=options)
 
 
 def _settle(future: "Future[T]", work: Callable[[], T]) -> None:
@@ -176,7 +186,7 @@ def _settle(future: "Future[T]", work: Callable[[], T]) -> None:
 
 
 class _Opened(NamedTuple):
-    """Which merchants a worker opens, and how they train."""
+    """Which merchants a worker may have to open, and how they train."""
 
     contract: Path
     merchants: tuple[tuple[str, Path], ...]
@@ -186,23 +196,41 @@ class _Opened(NamedTuple):
 
 @lru_cache(maxsize=1)
 def _merchants(opened: _Opened) -> Grid:
-    """Return the grid that reaches the merchants; runs in a worker of Ray's, which keeps them open."""
+    """Return the grid that reaches the merchants; runs in a worker of Ray's.
+
+    The worker opens those that it is sent, and keeps them. Flower gives a message to any worker that is free,
+    so over many rounds a worker may come to hold all of them.
+    """
     torch.set_num_threads(1)
     logging.getLogger("flwr").setLevel(logging.ERROR)
     site = Site(contract=opened.contract, merchants=dict(opened.merchants))
     return grid_of(site, opened.seed, engine=opened.engine)
 
 
-def _processors() -> int:
-    """Return how many processors Ray has, here or in the cluster that `RAY_ADDRESS` names."""
-    address = os.environ.get("RAY_ADDRESS")
-    if not address:
-        return os.cpu_count() or 1
+class _Place(NamedTuple):
+    """Where Ray works: the address of a cluster, or None for this machine, and how many processors it has."""
+
+    address: str | None
+    processors: int
+
+
+def _place() -> _Place:
+    """Return the cluster that `RAY_ADDRESS` names, or one that runs on this machine, or this machine.
+
+    Raises:
+        AggregationError: No cluster answers at `RAY_ADDRESS`.
+    """
     import ray
 
-    ray.init(address=address, logging_level=logging.ERROR)
+    named = os.environ.get("RAY_ADDRESS")
     try:
-        return int(ray.cluster_resources()["CPU"])  # type: ignore[no-untyped-call]
+        ray.init(address=named or "auto", logging_level=logging.ERROR)
+    except ConnectionError as error:
+        if named:
+            raise AggregationError(f"RAY_ADDRESS is {named}, and no cluster answers there.") from error
+        return _Place(None, os.cpu_count() or 1)
+    try:
+        return _Place(named or "auto", int(ray.cluster_resources()["CPU"]))  # type: ignore[no-untyped-call]
     finally:
         ray.shutdown()
 

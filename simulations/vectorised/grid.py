@@ -90,12 +90,12 @@ class VectorisedGrid(InProcessGrid):
                 together.
             nodes: Name -> node config.
             federation: The contract.
-            shops: Merchants that can train together, by name.
+            shops: Merchants that can train together, by name; looked up when they are first asked to.
             engine: `auto` chooses by a formula (`choice.py`).
         """
         super().__init__(app, nodes)
         self._federation, self._engine = federation, engine
-        self._shops = {self.node_ids[name]: shop for name, shop in shops.items()}
+        self._shops = shops
         self._drawings: dict[Key, Drawing] = {}
         self._known: dict[Key, tuple[str | None, Size]] = {}
         self._chosen: dict[tuple[Key, int], Choice] = {}
@@ -139,7 +139,10 @@ class VectorisedGrid(InProcessGrid):
         node = message.metadata.dst_node_id
         if message.metadata.message_type != MessageType.TRAIN or not self._is_reachable(node):
             return None
-        return self._shops.get(node)
+        try:
+            return self._shops.get(self._names[node])
+        except Exception:  # it cannot be opened, of which its app will give account
+            return None
 
     def _choice(self, key: Key, merchants: int) -> Choice:
         if (key, merchants) not in self._chosen:

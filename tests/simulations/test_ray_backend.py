@@ -3,20 +3,26 @@
 import gc
 import importlib.util
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
+from typing import IO, NamedTuple
 
 import numpy as np
 import pytest
 
 from shared_model import journal
-from shared_model.errors import ConfigError
-from simulations import runner
+from shared_model.errors import AggregationError, ConfigError
+from shared_model.protocol import SharedArrays
+from simulations import ray_backend, runner
 from simulations.backends import Backend, train_on
 from simulations.runner import Request
 
@@ -52,6 +58,74 @@ def test_neither_flower_nor_ray_tells_anybody_that_it_is_used() -> None:
     assert done.stdout.split() == ["0", "0"]
 
 
+def test_ray_has_as_many_processors_as_the_cluster_that_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    found = SimpleNamespace(
+        init=lambda address, logging_level: asked.append(address),
+        cluster_resources=lambda: {"CPU": 96.0},
+        shutdown=lambda: asked.append("left"),
+    )
+    monkeypatch.setitem(sys.modules, "ray", found)  # type: ignore[arg-type]
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.7:6379")
+    assert ray_backend._place() == ("10.0.0.7:6379", 96)
+    assert asked == ["10.0.0.7:6379", "left"]
+
+
+def test_where_no_cluster_answers_at_the_address_the_error_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(init=nobody))  # type: ignore[arg-type]
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.7:6379")
+    with pytest.raises(AggregationError, match=r"RAY_ADDRESS is 10\.0\.0\.7:6379"):
+        ray_backend._place()
+
+
+def test_without_a_cluster_ray_has_the_processors_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(init=nobody))  # type: ignore[arg-type]
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    assert ray_backend._place() == (None, os.cpu_count() or 1)
+
+
+def nobody(address: str, logging_level: int) -> None:
+    raise ConnectionError
+
+
+class Cluster(NamedTuple):
+    """A cluster on this machine, which no training started."""
+
+    address: str
+    logs: Path
+
+    def workers(self) -> set[str]:
+        """Return the logs of processes that worked for somebody."""
+        return {path.name for path in self.logs.glob("worker-*.out") if "-ffffffff-" not in path.name}
+
+
+@pytest.fixture
+def cluster() -> Iterator[Cluster]:
+    """What `ray start` makes: a head with two processors and a node with one, like another machine."""
+    folder = Path(tempfile.mkdtemp(prefix="ray-"))  # short: sockets lie in it
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    head = ["--head", f"--port={port}", f"--temp-dir={folder}", "--include-dashboard=false", "--num-cpus=2"]
+    with (folder / "said").open("w") as said:
+        nodes = [started(head, said)]
+        try:
+            wait_until(lambda: (folder / "said").read_text().count("Ray runtime started") == 1)
+            nodes.append(started([f"--address=127.0.0.1:{port}", "--num-cpus=1"], said))
+            wait_until(lambda: (folder / "said").read_text().count("Ray runtime started") == 2)
+            yield Cluster(address=f"127.0.0.1:{port}", logs=folder / "session_latest" / "logs")
+        finally:
+            for node in reversed(nodes):
+                node.terminate()
+                node.wait(60)
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def started(options: list[str], said: IO[str]) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats"]
+    return subprocess.Popen([*command, *options], stdout=said, stderr=said)
+
+
 @pytest.fixture
 def swept() -> Iterator[None]:
     """Ray forgets processes that it stopped without waiting for them; their warnings end with the test."""
@@ -75,6 +149,30 @@ def test_cohorts_on_ray_and_a_loop_in_one_process_release_the_same_arrays(tmp_pa
 
 
 @pytest.mark.ray
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
+@pytest.mark.usefixtures("swept")
+def test_the_cluster_that_is_named_trains_and_runs_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cluster: Cluster
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", cluster.address)
+    assert ray_backend._place() == (cluster.address, 3)
+    assert trained(tmp_path)
+    assert len(cluster.workers()) >= 3
+    assert ray_backend._place() == (cluster.address, 3)
+
+
+@pytest.mark.ray
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
+@pytest.mark.usefixtures("swept")
+def test_a_cluster_on_this_machine_is_found_without_being_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cluster: Cluster
+) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    assert trained(tmp_path)
+    assert len(cluster.workers()) >= 3
+
+
+@pytest.mark.ray
 def test_ctrl_c_stops_a_training_on_ray_and_another_backend_can_go_on(tmp_path: Path) -> None:
     experiment = experiments.write(tmp_path, experiments.contract(federation={"rounds": 60}))
     out = tmp_path / "out"
@@ -94,6 +192,11 @@ def test_ctrl_c_stops_a_training_on_ray_and_another_backend_can_go_on(tmp_path: 
     assert len(closed(out / "seed-0")) < 60
     result = runner.run(Request(experiment=experiment, data=None, out=out), lambda *_: None)
     assert [r.accepted for r in result.rounds] == [3] * 60
+
+
+def trained(folder: Path) -> SharedArrays:
+    site = experiments.site(folder)
+    return train_on(Backend(name="ray"))(site, directory=folder / "run", lineage="cluster", seed=0)
 
 
 def wait_until(happened: Callable[[], bool]) -> None:
