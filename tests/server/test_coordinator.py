@@ -6,10 +6,21 @@ import pytest
 
 from server import checkpoint
 from server.checkpoint import FOLDER
-from server.coordinator import JOURNAL
+from server.coordinator import JOURNAL, train
 from shared_model import journal
 from shared_model.errors import AggregationError, FingerprintMismatch, StateError
-from tests.server.fakes import answer, arrays, events, make_federation, make_grid, moves, received, run
+from tests.server.fakes import (
+    answer,
+    arrays,
+    events,
+    make_federation,
+    make_grid,
+    moves,
+    received,
+    roster_of,
+    run,
+    settings_in,
+)
 
 ADAM = {"optimizer": "fedadam", "learning_rate": 0.1, "final_learning_rate": 0.01, "average": "last_half"}
 
@@ -132,6 +143,20 @@ def test_the_journal_tells_the_whole_run(tmp_path):
     ]  # fmt: skip
     assert events(tmp_path, "round_opened") == [{"round": 1, "asked": ["alba"]}]
     assert events(tmp_path, "round_closed")[0]["accepted"] == ["alba"]
+
+
+def test_the_arrays_that_were_given_to_begin_with_stay_whole(tmp_path):
+    initial = arrays(3.0)
+    grid = make_grid({"alba": moves(1.0)})
+    train(
+        grid,
+        make_federation(),
+        initial,
+        settings=settings_in(tmp_path),
+        roster=roster_of(grid),
+        moved_by={},
+    )
+    assert initial.keys() == {"w"}
 
 
 def test_a_summary_says_who_took_part(tmp_path):

@@ -216,6 +216,23 @@ def test_only_one_reply_is_alive_at_a_time():
     assert strategy.progress.round == 1
 
 
+def test_what_a_round_starts_from_is_made_once_and_says_which_arrays_it_is_done_with():
+    grid, done = make_grid({"alba": moves(1.0)}), []
+    strategy = make_strategy(grid, make_federation())
+    assert strategy.advance(grid.send_and_receive(configure(strategy, grid)))
+    strategy.prepare(done.append)
+    strategy.prepare(done.append)
+    assert done == ["w"]
+
+
+def test_a_round_without_enough_replies_does_not_advance():
+    grid = make_grid({"alba": moves(1.0)})
+    grid.offline.add("alba")
+    strategy = make_strategy(grid, make_federation())
+    assert not strategy.advance(grid.send_and_receive(configure(strategy, grid)))
+    assert strategy.progress.round == 0
+
+
 @pytest.mark.parametrize(
     ("quorum", "asked", "expected"), [(0.5, 4, 2), (0.5, 5, 3), (1.0, 7, 7), (0.1, 30, 3), (0.01, 3, 1)]
 )

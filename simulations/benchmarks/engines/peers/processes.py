@@ -12,6 +12,9 @@ WARM = 2
 """Rounds that are not counted: memory is found and headers are remembered."""
 
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+_HERE = {"RAY_ADDRESS": None}
+"""A peer works on this machine, whatever cluster there is."""
+
 _QUIET = {"FLWR_TELEMETRY_ENABLED": "0", "RAY_USAGE_STATS_ENABLED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
 
 
@@ -52,7 +55,7 @@ def said(command: Sequence[str], folder: Path, starts: str, settings: Mapping[st
     Raises:
         RuntimeError: The command failed, or said no such line.
     """
-    wanted = {**os.environ, **_ONE_THREAD, **_QUIET, **settings}
+    wanted = {**os.environ, **_ONE_THREAD, **_QUIET, **_HERE, **settings}
     environment = {name: value for name, value in wanted.items() if value is not None}
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     lines = [line for line in done.stdout.splitlines() if line.startswith(starts)]
