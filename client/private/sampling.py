@@ -7,6 +7,9 @@ from shared_model.errors import PrivacyError
 
 from .noise import Noise
 
+COIN = torch.float64
+"""Kind of a unit's coin: uniform in [0, 1) with 53 bits, so that the rate is met to 1e-16."""
+
 
 def poisson(units: int, rate: float, noise: Noise) -> Tensor:
     """Return the positions of the drawn units, ascending, shape (drawn,), int64.
@@ -24,7 +27,11 @@ def poisson(units: int, rate: float, noise: Noise) -> Tensor:
 
     Source: Abadi et al. (2016), "Deep Learning with Differential Privacy", section 3.1.
     """
+    return drawn(noise.uniform_(torch.empty(units, dtype=COIN)), rate).nonzero().squeeze(1)
+
+
+def drawn(coins: Tensor, rate: float) -> Tensor:
+    """Return which units their coins draw, bool, in the shape of `coins`; other terms as for `poisson`."""
     if not 0 < rate <= 1:
         raise PrivacyError(f"Expected a sampling rate in (0, 1], got {rate}.")
-    coins = noise.uniform_(torch.empty(units, dtype=torch.float64))
-    return (coins < rate).nonzero().squeeze(1)
+    return coins < rate

@@ -7,7 +7,7 @@ Notation: as in the package; N rows of one merchant in all steps, P trained para
 """
 
 import itertools
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -157,33 +157,28 @@ class Drawing:
 
     def private(self, rows: PrivateExamples, noise: "Noise") -> Draw:
         """Return what a merchant draws in a private round; it takes part without rows, too."""
-        from client.private.sampling import poisson  # Opacus, only where it trains
+        from client.private.sampling import COIN, drawn  # Opacus, only where it trains
 
         assert self.plan is not None
-        plan, numbers, units, counts = self.plan, list[Tensor](), list[Tensor](), list[int]()
-        normals = next(self.model.parameters()).new_empty(plan.steps, sum(self._sizes))
-
-        def steps() -> Iterator[Tensor]:
-            for step in range(plan.steps):
-                drawn = poisson(rows.units, plan.sampling_rate, noise)
-                found = rows.rows_of_units(drawn)
-                numbers.append(found)
-                units.append(torch.searchsorted(drawn, rows.unit[found]))
-                counts.append(len(drawn))
-                yield found
-                for part in torch.split(normals[step], self._sizes):
-                    noise.normal_(part)
-
-        read = self._read(rows, steps(), self.tasks, noise.uniform_)
-        assert read is not None  # a plan has at least one step
-        batch, of_step = read
-        weight = rows.weight[torch.cat(numbers)].to(batch.numeric.dtype)
-        drawn = Drawn(batch=batch, counts=of_step, unit=torch.cat(units), units=tuple(counts), weight=weight)
-        return Draw(tasks=frozenset(self.tasks), rows=drawn, noise=normals, source=noise)
+        steps, rate, encoder = self.plan.steps, self.plan.sampling_rate, self.model.encoder
+        coins = torch.empty(steps, rows.units, dtype=COIN)
+        normals = next(self.model.parameters()).new_empty(steps, sum(self._sizes))
+        parts = torch.split(normals, self._sizes, 1)
+        hidden: list[Batch] = []
+        for step in range(steps):
+            noise.uniform_(coins[step])
+            if encoder.hides:  # what is hidden is drawn between the units and the noise of a step
+                found = rows.rows_of_units(drawn(coins[step], rate).nonzero().squeeze(1))
+                hidden.append(encoder.with_hidden(rows.batch(found, self.tasks), noise.uniform_))
+            for part in parts:
+                noise.normal_(part[step])
+        taken = drawn(coins, rate).nonzero()
+        read = _of_units(rows, self.tasks, taken, steps, joined(hidden) if hidden else None)
+        return Draw(tasks=frozenset(self.tasks), rows=read, noise=normals, source=noise)
 
     def _read(
         self,
-        rows: Examples | PrivateExamples,
+        rows: Examples,
         steps: Iterable[Tensor],
         tasks: list[str],
         uniform: Callable[[Tensor], Tensor],
@@ -197,6 +192,33 @@ class Drawing:
         if not numbers:
             return None
         return rows.batch(torch.cat(numbers), tasks), tuple(len(step) for step in numbers)
+
+
+def _of_units(
+    rows: PrivateExamples, tasks: list[str], taken: Tensor, steps: int, batch: Batch | None
+) -> Drawn:
+    """Return the rows of the units that are taken: pairs of step and unit, (n, 2), in the order of steps.
+
+    Args:
+        rows: Of the merchant.
+        tasks: Whose labels are read.
+        taken: See above.
+        steps: K.
+        batch: The rows, if they are known; None reads them.
+    """
+    step, unit = taken.unbind(1)
+    numbers = rows.rows_of_units(unit)
+    each = torch.searchsorted(rows.unit, unit, right=True) - torch.searchsorted(rows.unit, unit)
+    units = torch.bincount(step, minlength=steps)
+    place = torch.arange(len(unit)) - (units.cumsum(0) - units).index_select(0, step)  # in its step
+    batch = rows.batch(numbers, tasks) if batch is None else batch
+    return Drawn(
+        batch=batch,
+        counts=tuple(torch.bincount(step.repeat_interleave(each), minlength=steps).tolist()),
+        unit=place.repeat_interleave(each),
+        units=tuple(units.tolist()),
+        weight=rows.weight.index_select(0, numbers).to(batch.numeric.dtype),
+    )
 
 
 def _of_one_kind(
