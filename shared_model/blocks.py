@@ -33,10 +33,12 @@ class Parts(NamedTuple):
     Attributes:
         stay: What never leaves the merchant.
         read_by: Tasks whose representations a part is made for; what is not listed serves all tasks.
+        alike: Whether the representations of all tasks are one.
     """
 
     stay: tuple[str, ...] = ()
     read_by: Mapping[str, frozenset[str]] = {}
+    alike: bool = False
 
 
 class Named(nn.ModuleDict):

@@ -139,6 +139,12 @@ class MultiTaskModel(nn.Module):
             return None
         return self.adaptation.row_losses(representations[t] for t in tasks)
 
+    def speaks_alone(self, task: str) -> bool:
+        """Whether the logits of a task are those of its own head, and its head speaks for no other task."""
+        others = (priors for other, priors in self._priors.items() if other != task)
+        chained = len(self._priors[task]) > 1 or any(task in priors for priors in others)
+        return not chained and not isinstance(self.head(task), RetrievalHead)
+
     def moved_by(self, parameter: str) -> frozenset[str]:
         """Return the tasks whose losses move a parameter, by its name."""
         return self._restricted.get(parameter, frozenset(self.heads))

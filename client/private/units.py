@@ -27,9 +27,9 @@ class Units:
         count: U; a unit may own no row.
     """
 
-    def __init__(self, of_row: Tensor, count: int) -> None:
-        """Store the owners."""
-        self.of_row, self.count = of_row, count
+    def __init__(self, of_row: Tensor, count: int, *, together: bool = False) -> None:
+        """Store the owners; where rows of a unit are known to follow each other, that saves looking."""
+        self.of_row, self.count, self._together = of_row, count, together
 
     @property
     def rows(self) -> int:
@@ -39,7 +39,7 @@ class Units:
     @cached_property
     def single(self) -> bool:
         """Whether no unit owns more than one row."""
-        return self.in_order or self.rows == 0 or int(torch.bincount(self.of_row, minlength=1).max()) == 1
+        return self.in_order or self.rows == 0 or self.most == 1
 
     @cached_property
     def in_order(self) -> bool:
@@ -49,7 +49,7 @@ class Units:
     @cached_property
     def most(self) -> int:
         """Rows of the unit with most of them."""
-        return int(torch.bincount(self.of_row).max())
+        return int(self.sizes.max())
 
     @cached_property
     def sizes(self) -> Tensor:
@@ -64,16 +64,18 @@ class Units:
     @cached_property
     def pairs(self) -> Pairs:
         """All pairs of rows of one unit."""
-        order = self.of_row.argsort(stable=True)
-        owners, apart = self.of_row.index_select(0, order), 0
-        first, second = list[Tensor](), list[Tensor]()
-        while sum(map(len, first)) < self.pair_count:
-            apart += 1
-            found = (owners[apart:] == owners[:-apart]).nonzero().squeeze(1)
-            first.append(order.index_select(0, found))
-            second.append(order.index_select(0, found + apart))
-        left, right = (torch.cat([order[:0], *parts]) for parts in (first, second))
-        return Pairs(left, right, self.of_row.index_select(0, left))
+        owners, order = self.of_row, None
+        if not self._together:
+            order = owners.argsort(stable=True)
+            owners = owners.index_select(0, order)
+        farthest = self.most if self.pair_count else 1
+        found = [(owners[d:] == owners[:-d]).nonzero().squeeze(1) for d in range(1, farthest)]
+        first = torch.cat([owners[:0], *found])
+        second = torch.cat([owners[:0], *(place + d for d, place in enumerate(found, 1))])
+        owner = owners.index_select(0, first)
+        if order is not None:
+            first, second = order.index_select(0, first), order.index_select(0, second)
+        return Pairs(first, second, owner)
 
     @cached_property
     def places(self) -> "Places":

@@ -19,7 +19,7 @@ READS = (schema.Numeric, schema.Categorical, schema.Multi, schema.Text, schema.V
 class SharedBottom(nn.Module):
     """The same representation for every task, shape (..., B, hidden[-1])."""
 
-    parts = Parts()
+    parts = Parts(alike=True)
 
     def __init__(self, inputs: int, hidden: tuple[int, ...], *, generator: torch.Generator) -> None:
         super().__init__()

@@ -20,7 +20,7 @@ READS = (schema.Numeric,)
 class Wide(nn.Module):
     """The representation of every task is the dense part itself, shape (..., B, dense_width)."""
 
-    parts = Parts()
+    parts = Parts(alike=True)
 
     def __init__(self, encoder: FeatureEncoder) -> None:
         super().__init__()

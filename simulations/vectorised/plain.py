@@ -11,10 +11,11 @@ from shared_model import schema
 from shared_model.layers import Record, recording
 
 from .draws import Draw, Drawing, Trained
+from .heads import Block, blocks_of, wide_heads
 from .layers import add_gradients, unscaled
 from .rows import Rows, Steps
 from .stack import Elsewhere, Stack
-from .targets import forward_of
+from .targets import forward_of, losses_are_plain
 
 Move = Callable[[Sequence[Record], Sequence[Tensor | None]], None]
 """`move(records, gradients)` takes one step (`layers.add_gradients`)."""
@@ -34,8 +35,10 @@ def train_plain(stack: Stack, steps: Steps, drawing: Drawing, draws: Sequence[Dr
     """
     local, share = drawing.federation.local, 1.0 / drawing.federation.federation.expected_batch
     trained = drawing.trains(frozenset().union(*(draw.tasks for draw in draws)))
-    move = _move(stack, trained.parameters, local)
-    backward = Backward(stack, steps, drawing, trained, share)
+    steps_only = local.optimizer == "sgd" and not local.weight_decay and not local.proximal
+    alike = dict.fromkeys(trained.tasks) if steps_only else {}
+    backward = Backward(stack, steps, drawing, trained, share, alike)
+    move = _step(backward.blocks, local) if steps_only else _move(stack, trained.parameters, local)
     for number, rows in enumerate(steps):
         found = backward(number, rows)
         move(found.records, found.gradients)
@@ -65,9 +68,21 @@ class Backed(NamedTuple):
 
 
 class Backward:
-    """Takes steps back to what layers return; no further, since `layers.py` knows the rest."""
+    """Takes steps back to what layers return; no further, since `layers.py` knows the rest.
 
-    def __init__(self, stack: Stack, steps: Steps, drawing: Drawing, trained: Trained, share: float) -> None:
+    Attributes:
+        blocks: The parameters that are trained, as they lie together.
+    """
+
+    def __init__(
+        self,
+        stack: Stack,
+        steps: Steps,
+        drawing: Drawing,
+        trained: Trained,
+        share: float,
+        alike: Mapping[str, object],
+    ) -> None:
         """Prepare the steps of a cohort.
 
         Args:
@@ -76,10 +91,18 @@ class Backward:
             drawing: Of its merchants.
             trained: What any of them trains.
             share: Of every row's loss in what a step minimises.
+            alike: Heads that may lie side by side (`heads.wide_heads`).
         """
-        self._layers = trained.layers
         own = not drawing.own_stays or any(stack.holds_anything(name) for name in drawing.residuals)
-        self._forward = forward_of(stack.model, steps, drawing.specs, trained.tasks, share=share, own=own)
+        plain = losses_are_plain(stack.model, trained.tasks)
+        heads = wide_heads(stack, trained.tasks, alike, own=own) if plain else []
+        self.blocks = blocks_of(trained.parameters, heads)
+        moved = {block.parameter for block in self.blocks}
+        wide = (layer for head in heads for layer in head.layers if layer.weight in moved)
+        self._layers = trained.layers.union(wide)
+        self._forward = forward_of(
+            stack.model, steps, drawing.specs, trained.tasks, share=share, own=own, heads=heads
+        )
 
     def __call__(self, number: int, rows: Rows) -> Backed:
         """Return what the trained layers read in a step, and the gradients of what they returned."""
@@ -92,12 +115,14 @@ class Backward:
         return Backed(records, found, ends.outputs)
 
 
+def _step(blocks: Sequence[Block], local: schema.LocalTraining) -> Move:
+    """Return what takes a step of SGD and nothing else; it needs no gradients of parameters."""
+    into, rate = {block.parameter: block.parameter.data for block in blocks}, -local.learning_rate
+    return lambda records, gradients: add_gradients(records, gradients, into, rate, unscaled)
+
+
 def _move(stack: Stack, parameters: Mapping[str, nn.Parameter], local: schema.LocalTraining) -> Move:
-    """Return what takes a step; plain SGD needs no gradients of parameters."""
-    if local.optimizer == "sgd" and not local.weight_decay and not local.proximal:
-        into = {parameter: parameter.data for parameter in parameters.values()}
-        rate = -local.learning_rate
-        return lambda records, gradients: add_gradients(records, gradients, into, rate, unscaled)
+    """Return what takes a step."""
     shared = [name for name in stack.model.shared_parameters() if name in parameters]
     anchor = {parameters[n]: stack.start(n) for n in shared} if local.proximal else {}
     optimizer = OPTIMIZERS[local.optimizer](

@@ -11,6 +11,7 @@ Notation: as in the package; P trained parameters outside large tables.
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -26,8 +27,9 @@ from shared_model.layers import Record
 
 from .draws import Draw, Drawing, tables_of
 from .layers import add_gradients
+from .owners import owners_of
 from .plain import Backed, Backward
-from .rows import Rows, Steps
+from .rows import Steps
 from .stack import Stack
 
 
@@ -43,31 +45,47 @@ def train_private(stack: Stack, steps: Steps, drawing: Drawing, draws: Sequence[
     Source: as `client.private.training.train_private`, whose results these are up to the rounding of floats
     where there are no tables, and in law with them (`tests/simulations/vectorised/test_private.py`).
     """
-    model, local, plan = stack.model, drawing.federation.local, drawing.plan
+    local, plan = drawing.federation.local, drawing.plan
     assert plan is not None
     trained = drawing.trains(frozenset(drawing.tasks))
-    names = list(trained.parameters)
-    groups = clip_groups(plan, names)
-    group_of = {model.get_parameter(n): group for group in groups for n in group.parameters}
-    rate = plan.learning_rate / plan.divisor
-    noise = _NoiseOf(stack, groups, rate, draws)
-    backward = Backward(stack, steps, drawing, trained, 1.0)
+    groups = clip_groups(plan, list(trained.parameters))
+    named = {name: group for group in groups for name in group.parameters}
+    backward = Backward(stack, steps, drawing, trained, 1.0, _clipped_together(trained.tasks, named))
+    moved = [_Moved(block.parameter, block.names, named[block.names[0]]) for block in backward.blocks]
+    group_of = {one.parameter: one.group for one in moved}
+    rate, before = plan.learning_rate / plan.divisor, [one.parameter.data.clone() for one in moved]
+    noise, owners = _NoiseOf(stack, moved, named, rate, draws), owners_of(steps)
     for number, rows in enumerate(steps):
-        pull = _pull(stack, names, local)
+        pulls = _pulls(moved, before, local)
         if rows.weight.shape[1]:
-            _descend(rows, backward(number, rows), group_of, rate)
+            _descend(backward(number, rows), owners[number], group_of, rate)
         noise.add(number)
-        for name, gradient in pull.items():
-            model.get_parameter(name).data.sub_(gradient, alpha=plan.learning_rate)
-    for group in groups:
-        for name in group.parameters:
-            _round(stack, name, group.noise_std * rate, plan.steps, draws)
+        for one, pull in zip(moved, pulls, strict=False):
+            one.parameter.data.sub_(pull, alpha=plan.learning_rate)
+    for one, start in zip(moved, before, strict=True):
+        _round(stack, one, start, rate, plan.steps, draws)
 
 
-def _descend(rows: Rows, found: Backed, group_of: Mapping[nn.Parameter, Group], rate: float) -> None:
+class _Moved(NamedTuple):
+    """Numbers that lie together and are clipped together: a parameter, and those of the model in it."""
+
+    parameter: nn.Parameter
+    names: tuple[str, ...]
+    group: Group
+
+
+def _clipped_together(tasks: Sequence[str], named: Mapping[str, Group]) -> dict[str, object]:
+    """Return in which clip groups every task's head is."""
+    return {
+        task: frozenset(group.name for name, group in named.items() if name.startswith(f"heads.{task}."))
+        for task in tasks
+    }
+
+
+def _descend(found: Backed, units: Units, group_of: Mapping[nn.Parameter, Group], rate: float) -> None:
     """Move every merchant's parameters against its sum of clipped gradients, times `rate`."""
-    records, gradients, _ = found
-    units = _numbered(rows)
+    records, gradients, ends = found
+    shape = ends[0].shape[:2]
     uses: dict[nn.Module, list[Use]] = {}
     for record, gradient in zip(records, gradients, strict=True):
         if gradient is not None:
@@ -77,10 +95,10 @@ def _descend(rows: Rows, found: Backed, group_of: Mapping[nn.Parameter, Group], 
     for norm in norms.values():
         finite = finite & norm.isfinite()
     if not finite.all():
-        bad = ~units.per_row(finite).view(rows.weight.shape)
+        bad = ~units.per_row(finite).view(shape)
         records, gradients = _without(records, gradients, bad)
     clip = {
-        group: units.per_row(coefficients(norm, group.clipping_norm) * finite).view(rows.weight.shape)
+        group: units.per_row(coefficients(norm, group.clipping_norm) * finite).view(shape)
         for group, norm in norms.items()
     }
     done: dict[tuple[int, Group], Tensor] = {}
@@ -92,17 +110,6 @@ def _descend(rows: Rows, found: Backed, group_of: Mapping[nn.Parameter, Group], 
         return done[key]
 
     add_gradients(records, gradients, {p: p.data for p in group_of}, -rate, scale)
-
-
-def _numbered(rows: Rows) -> Units:
-    """Number the units of all merchants in turn; every row that is not there is a unit of its own."""
-    assert rows.unit is not None
-    counts = torch.tensor(rows.units)
-    first = (counts.cumsum(0) - counts).unsqueeze(1)
-    absent = rows.unit < 0
-    owners = torch.where(absent, absent.flatten().cumsum(0).view(absent.shape) - 1, rows.unit + first)
-    total = int(counts.sum())
-    return Units((owners + absent * total).flatten(), total + int(absent.sum()))
 
 
 def _rows_first(record: Record, gradient: Tensor) -> Use:
@@ -143,41 +150,57 @@ def _along(of_row: Tensor, like: Tensor, axis: int) -> Tensor:
 class _NoiseOf:
     """Adds the noise of a step to the parameters of a cohort."""
 
-    def __init__(self, stack: Stack, groups: Sequence[Group], rate: float, draws: Sequence[Draw]) -> None:
+    def __init__(
+        self,
+        stack: Stack,
+        moved: Sequence[_Moved],
+        named: Mapping[str, Group],
+        rate: float,
+        draws: Sequence[Draw],
+    ) -> None:
+        """Take the noise of all steps; `named` has the parameters in the order in which theirs is drawn."""
         self._sources = [d.source for d in draws if d.source is not None]
         tables = tables_of(stack.model)
-        found = [(name, group.noise_std * rate) for group in groups for name in group.parameters]
-        held = {name: stack.model.get_parameter(name).data for name, _ in found}
-        self._dense = [(held[name], std) for name, std in found if name not in tables]
-        self._tables = [(held[name], std) for name, std in found if name in tables and std]
-        self._sizes = [value[0].numel() for value, _ in self._dense]
-        drawn = [d.noise for d in draws if d.noise is not None]
-        self._drawn = torch.stack(drawn, 1) if self._dense else torch.empty(0)
+        self._tables = [
+            (one.parameter.data, one.group.noise_std * rate)
+            for one in moved
+            if one.names[0] in tables and one.group.noise_std
+        ]
+        drawn = torch.stack([d.noise for d in draws if d.noise is not None], 1)
+        sizes = {n: stack.model.get_parameter(n).data[0].numel() for n in named if n not in tables}
+        parts = dict(zip(sizes, torch.split(drawn, list(sizes.values()), 2), strict=True))
+        self._dense = [
+            (one.parameter.data, one.group.noise_std * rate, _side_by_side([parts[n] for n in one.names]))
+            for one in moved
+            if one.names[0] in parts
+        ]
 
     def add(self, step: int) -> None:
         """Add to every number the noise of its group."""
-        if self._dense:
-            parts = torch.split(self._drawn[step], self._sizes, 1)
-            for (value, std), part in zip(self._dense, parts, strict=True):
-                value.sub_(part.view_as(value), alpha=std)
+        for value, std, drawn in self._dense:
+            value.sub_(drawn[step].view_as(value), alpha=std)
         for value, std in self._tables:
             for merchant, source in zip(value, self._sources, strict=True):
                 merchant.add_(source.normal_(torch.empty_like(merchant)), alpha=std)
 
 
-def _pull(stack: Stack, names: Sequence[str], local: schema.LocalTraining) -> dict[str, Tensor]:
-    """Gradient of weight decay and of the proximal term, where the step begins."""
+def _side_by_side(parts: Sequence[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts), 2)
+
+
+def _pulls(moved: Sequence[_Moved], before: Sequence[Tensor], local: schema.LocalTraining) -> list[Tensor]:
+    """Gradients of weight decay and of the proximal term, where the step begins; none without both."""
     if not local.weight_decay and not local.proximal:
-        return {}
-    now = {name: stack.model.get_parameter(name).data for name in names}
-    return {n: local.weight_decay * now[n] + local.proximal * (now[n] - stack.start(n)) for n in names}
+        return []
+    now = [one.parameter.data for one in moved]
+    return [local.weight_decay * n + local.proximal * (n - b) for n, b in zip(now, before, strict=True)]
 
 
-def _round(stack: Stack, name: str, std: float, steps: int, draws: Sequence[Draw]) -> None:
+def _round(stack: Stack, one: _Moved, start: Tensor, rate: float, steps: int, draws: Sequence[Draw]) -> None:
     """Round the change of a parameter to the public grid; of a table, also what nobody read."""
-    held, start = stack.model.get_parameter(name).data, stack.start(name)
+    held, std = one.parameter.data, one.group.noise_std * rate
     held.copy_(start + to_grid(held - start, std))
-    if name in stack.touched and std:
+    if one.names[0] in stack.touched and std:
 
         def elsewhere(merchant: int, before: Tensor) -> Tensor:
             source = draws[merchant].source
@@ -185,4 +208,4 @@ def _round(stack: Stack, name: str, std: float, steps: int, draws: Sequence[Draw
             drawn = source.normal_(torch.empty_like(before))
             return before + to_grid(drawn.mul_(std * math.sqrt(steps)), std)
 
-        stack.elsewhere(name, elsewhere)
+        stack.elsewhere(one.names[0], elsewhere)

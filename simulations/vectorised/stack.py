@@ -121,6 +121,10 @@ class Stack:
             return first.unsqueeze(0).repeat(len(self._start), *[1] * first.dim())
         return torch.stack([merchant[name] for merchant in self._start])
 
+    def hold(self, name: str, value: Tensor) -> None:
+        """Let a parameter lie elsewhere from now on, (M, ...); it has the same numbers there."""
+        self.model.get_parameter(name).data = self._held[name] = value
+
     def holds_anything(self, name: str) -> bool:
         """Whether a parameter was anything but zero before the round, at any merchant."""
         different = {id(start[name]): start[name] for start in self._start}

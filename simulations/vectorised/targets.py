@@ -17,6 +17,7 @@ from shared_model.losses import row_gradients
 from shared_model.model import MultiTaskModel
 from shared_model.schema import Task
 
+from .heads import WideHead
 from .rows import Rows, Steps
 
 
@@ -44,6 +45,7 @@ def forward_of(
     *,
     share: float,
     own: bool,
+    heads: Sequence[WideHead],
 ) -> Forward:
     """Return what runs the steps of a round.
 
@@ -54,14 +56,15 @@ def forward_of(
         tasks: Those that are trained.
         share: Of every row's loss in what a step minimises.
         own: Add the own parts of heads.
+        heads: Those that lie side by side.
     """
-    if not _losses_are_plain(model, tasks):
+    if not losses_are_plain(model, tasks):
         return lambda number, rows: _to_losses(model, rows, specs, list(tasks), share, own)
     targets = {task: _target(steps, specs[task], task, share) for task in tasks}
-    return lambda number, rows: _to_logits(model, number, rows, targets, own)
+    return lambda number, rows: _to_logits(model, number, rows, targets, own, heads)
 
 
-def _losses_are_plain(model: MultiTaskModel, tasks: Sequence[str]) -> bool:
+def losses_are_plain(model: MultiTaskModel, tasks: Sequence[str]) -> bool:
     """Whether a row's loss is the sum of its tasks' losses, each times a constant."""
     recognised = model.adaptation is not None and model.adaptation.domain is not None
     return not recognised and not any(model.head(task).is_weighed for task in tasks)
@@ -75,10 +78,23 @@ def _to_losses(
 
 
 def _to_logits(
-    model: MultiTaskModel, number: int, rows: Rows, targets: Mapping[str, "_Target"], own: bool
+    model: MultiTaskModel,
+    number: int,
+    rows: Rows,
+    targets: Mapping[str, "_Target"],
+    own: bool,
+    heads: Sequence[WideHead],
 ) -> Ends:
-    logits = model(rows.batch, targets, own=own)
-    return Ends(list(logits.values()), [targets[t].gradient(number, z.detach()) for t, z in logits.items()])
+    said = model.represent(rows.batch, targets)
+    wide = [head(said[head.tasks[0]]) for head in heads]
+    rest = [task for task in targets if not any(task in head.tasks for head in heads)]
+    narrow = model.logits(said, rows.batch, rest, own=own)
+    gradients = [
+        torch.cat([targets[task].gradient(number, z) for task, z in head.each(logits.detach())], -1)
+        for head, logits in zip(heads, wide, strict=True)
+    ]
+    gradients += [targets[task].gradient(number, z.detach()) for task, z in narrow.items()]
+    return Ends([*wide, *narrow.values()], gradients)
 
 
 class _Target(NamedTuple):
