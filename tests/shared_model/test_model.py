@@ -45,6 +45,19 @@ def test_every_task_gets_its_logits(architecture: str) -> None:
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_a_bottom_says_whether_all_tasks_read_the_same(architecture: str) -> None:
+    made = model(architecture)
+    representations = made.represent(batch())
+    assert made.bottom.parts.alike == (len({id(z) for z in representations.values()}) == 1)
+
+
+def test_heads_of_a_chain_do_not_speak_alone_and_others_do() -> None:
+    made = model("cascade")
+    chain = made.priors(made.represent(batch()), made.heads)
+    assert {task for task in chain if not made.speaks_alone(task)} == {"late", "refunded"}
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_no_private_part_is_ever_shared(architecture: str) -> None:
     own = {"upsell": UPSELL}
     shared = model(architecture, own_tasks=own).shared_parameters()
