@@ -24,9 +24,11 @@ from .row_sums import RowSums
 Arrays = dict[str, NDArray[np.float64]]
 """The coordinator's own arithmetic: float64 under the names of the contract."""
 
-_BLOCK = 1 << 15
-"""Numbers handled at a time, so that intermediate results stay in the processor's cache."""
-
+_BLOCK = 1 << 17
+"""Numbers handled at a time: few enough that intermediate results stay in the last level of the cache, many
+enough that calls cost little. Measured from 2^11 to 2^18, of the bandwidth of copies: 0.21, 0.33, 0.45, 0.54,
+0.60, 0.65, 0.74, 0.70.
+"""
 
 _FEW = 8
 """Of a table of which less than one row in so many changes, rows are added one by one."""
