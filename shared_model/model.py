@@ -281,8 +281,11 @@ def build(
 def _described(
     encoder: FeatureEncoder, items: Batch, names: Collection[str], positions: Tensor | None
 ) -> Tensor:
-    """Return the content of some items (all for None); of many, some at a time, again when differentiated."""
-    if positions is None and len(items) <= _ITEMS:
+    """Return the content of some items (all for None); of many, some at a time, again when differentiated.
+
+    Those of a cohort are described at once.
+    """
+    if positions is None and (items.numeric.dim() > 2 or len(items) <= _ITEMS):
         return encoder.described(items, names)
     positions = torch.arange(len(items)) if positions is None else positions
     parts = [items.select(part) for part in torch.split(positions, _ITEMS)]

@@ -5,5 +5,8 @@ both forms (`shared_model.layers`); so are the draws of every merchant, the loss
 noise. What a merchant computes does not depend on who else is in the cohort, up to the rounding of floats
 (`tests/simulations/vectorised/`).
 
+Merchants that choose among their own items have catalogues of different sizes: these are filled up, and
+nothing is learnt from an item that is not there (`items.py`).
+
 Notation: M merchants of a cohort, K local steps, B rows of a step (the most that a merchant has), U units.
 """

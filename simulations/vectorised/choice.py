@@ -3,17 +3,19 @@
 The two ways round floats differently. So the choice must not depend on how busy a machine is, or a run could
 not be repeated; it follows from the contract, the sizes of the model and the number of merchants.
 
-Notation: as in the package; P numbers in the parameters that every row passes through.
+Notation: as in the package; P numbers in the parameters that every row passes through, D width of a
+representation.
 """
 
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 
 from shared_model import schema
 from shared_model.layers import Bank, Embedding, Linear
 from shared_model.model import MultiTaskModel
+from shared_model.retrieval import CELLS, RetrievalHead
 
 from ..engines import Engine
-from .structure import Structure
 
 _FEWEST = 2
 """Merchants below which nothing is gained."""
@@ -27,6 +29,14 @@ model of four layers."""
 
 _LOOP_RATE, _COHORT_RATE = 60e9, 45e9
 """Multiplications and additions in a second."""
+
+_LOOP_SCORE, _COHORT_SCORE = 6e-9, 3e-9
+"""Seconds that a part of an item's score takes beyond its multiplications, in a step of one merchant, which
+computes losses and differentiates them, and in one of a cohort (`targets.py`); measured with 50 to 40,000
+items, 3 to 64 merchants, with towers and without."""
+
+_THERE = 0.75
+"""Share of the places of a group that hold an item, where catalogues of all sizes are as frequent."""
 
 _CACHE = 8 << 20
 """Bytes that a cohort's parameters and activations may take; beyond, it is cut into smaller ones."""
@@ -57,20 +67,41 @@ class Size:
         numbers: P.
         width: How many numbers layers make of one row.
         layers: Those that own parameters.
+        represented: D, what an item's score is a product with.
+        choices: Parts that the score of an item is a sum of, for every item choice that is trained.
+        items: Places of the catalogues that they choose from.
+        scores: Parts of scores that a step computes.
     """
 
     numbers: int
     width: int
     layers: int
+    represented: int = 0
+    choices: Mapping[str, int] = field(default_factory=dict)
+    items: int = 0
+    scores: int = 0
+
+    def with_items(self, places: Mapping[str, int], rows: int) -> "Size":
+        """Return the size with catalogues of so many places, by task, from which `rows` choose in a step."""
+        scores = rows * sum(places[task] * parts for task, parts in self.choices.items())
+        return replace(self, items=sum(places.values()), scores=scores)
 
 
-def size_of(model: MultiTaskModel) -> Size:
-    """Return the size of a model that holds one merchant."""
+def size_of(model: MultiTaskModel, tasks: Collection[str] = ()) -> Size:
+    """Return the size of a model that holds one merchant, without its items.
+
+    Args:
+        model: Of any weights.
+        tasks: That are trained; read for item choices alone.
+    """
+    heads = {task: head for task in tasks if isinstance(head := model.head(task), RetrievalHead)}
     dense = [m for m in model.modules() if isinstance(m, Linear | Bank)]
     return Size(
         numbers=sum(p.numel() for layer in dense for p in layer.parameters(recurse=False)),
         width=sum(m.weight.shape[:-1].numel() for m in dense),
         layers=len(dense) + sum(isinstance(m, Embedding) for m in model.modules()),
+        represented=model.bottom.width,
+        choices={task: 1 + head.uses_prior for task, head in heads.items()},
     )
 
 
@@ -82,7 +113,7 @@ def choose(
     Args:
         engine: What was asked for. What cannot be done in cohorts is never done in them.
         federation: The contract.
-        why_not: What `obstacle` says of them.
+        why_not: What `obstacle` says of them, or `groups.obstacle_of_items`.
         size: Of their model.
         merchants: How many are asked in a round.
     """
@@ -94,23 +125,20 @@ def choose(
     if engine == "vectorised":
         return Choice(together=True, size=together, reason="engine = vectorised")
     gain = predicted_gain(federation, size, min(merchants, together))
-    words = f"{merchants} merchants, predicted speed-up {gain:.1f}"
+    among = f" of up to {size.items} items" if size.items else ""
+    words = f"{merchants} merchants{among}, predicted speed-up {gain:.1f}"
     return Choice(together=merchants >= _FEWEST and gain >= _GAIN, size=together, reason=words)
 
 
-def obstacle(federation: schema.Federation, structure: Structure, model: MultiTaskModel) -> str | None:
-    """Return why merchants cannot be trained in cohorts, or None."""
-    return next((reason for is_so, reason in _obstacles(federation, structure, model) if is_so), None)
+def obstacle(federation: schema.Federation, model: MultiTaskModel) -> str | None:
+    """Return why merchants with such a model cannot be trained in cohorts, or None."""
+    return next((reason for is_so, reason in _obstacles(federation, model) if is_so), None)
 
 
-def _obstacles(
-    federation: schema.Federation, structure: Structure, model: MultiTaskModel
-) -> list[tuple[bool, str]]:
+def _obstacles(federation: schema.Federation, model: MultiTaskModel) -> list[tuple[bool, str]]:
     local, privacy = federation.local, federation.privacy
-    items = [t for t, s in structure.tasks if isinstance(s, schema.Retrieval) and model.learns_in_rounds(t)]
     decays, has_tables = bool(local.weight_decay), bool(model.encoder.tables)
     return [
-        (bool(items), f"catalogues of merchants differ ({', '.join(items)})"),
         (federation.federation.row_blocks > 1, "federation.row_blocks"),
         (local.conflict != "none", f"local.conflict = {local.conflict}"),
         (local.meta is not None, "local.meta"),
@@ -133,15 +161,21 @@ def _obstacles(
 
 
 def cohort_size(federation: schema.Federation, size: Size) -> int:
-    """Return the largest cohort whose parameters and activations stay in the cache, 16 at least."""
-    each = 4 * (size.numbers + federation.federation.expected_batch * size.width)
-    return next((merchants for merchants in _SIZES if merchants * each <= _CACHE), _SIZES[-1])
+    """Return the largest cohort whose parameters and activations stay in the cache, 16 at least.
+
+    It may be smaller where more scores of items would have to exist at a time than `CELLS`.
+    """
+    tables = size.items * size.represented
+    each = 4 * (size.numbers + tables + federation.federation.expected_batch * size.width + 2 * size.scores)
+    found = next((merchants for merchants in _SIZES if merchants * each <= _CACHE), _SIZES[-1])
+    return min(found, max(1, CELLS // size.scores)) if size.scores else found
 
 
 def predicted_gain(federation: schema.Federation, size: Size, merchants: int) -> float:
     """Return how many times as fast a cohort is as its merchants one after another."""
     flops = 6 * size.numbers * federation.federation.expected_batch
-    depth = size.layers / 4
-    loop = merchants * (_LOOP_STEP * depth + flops / _LOOP_RATE)
-    together = _COHORT_STEP * depth + merchants * (_MERCHANT_STEP * depth + flops / _COHORT_RATE)
-    return loop / together
+    products, depth = 6 * size.represented * size.scores, size.layers / 4
+    loop = _LOOP_STEP * depth + flops / _LOOP_RATE
+    loop += _THERE * (products / _LOOP_RATE + size.scores * _LOOP_SCORE)
+    together = _MERCHANT_STEP * depth + (flops + products) / _COHORT_RATE + size.scores * _COHORT_SCORE
+    return merchants * loop / (_COHORT_STEP * depth + merchants * together)

@@ -7,7 +7,7 @@ Notation: as in the package; N rows of one merchant in all steps, P trained para
 """
 
 import itertools
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -95,7 +95,7 @@ class Drawing:
         self.federation, self.specs = federation, structure.specs
         self.model = structure.model(federation) if model is None else model
         self._trained: dict[frozenset[str], Trained] = {}
-        self.tasks = [t for t in self.specs if self.model.learns_in_rounds(t) and t in (tasks or self.specs)]
+        self.tasks = trained_tasks(self.model, self.specs, tasks)
         self.plan = None if federation.privacy is None else plan_of(federation, tier)
         self._sizes = (
             [] if self.plan is None else sizes_of_noise(self.model, self.plan, self.tasks, federation)
@@ -236,6 +236,13 @@ def _of_one_kind(
     found = first_batches(rows, size or len(rows), steps, generator)
     read = Drawn(batch=examples.batch(found.flatten(), tasks), counts=(found.shape[1],) * steps)
     return Draw(tasks=frozenset(tasks), rows=read)
+
+
+def trained_tasks(
+    model: MultiTaskModel, specs: Mapping[str, schema.Task], tasks: Collection[str] | None
+) -> list[str]:
+    """Return those of `tasks`, of all declared ones by default, that move what travels."""
+    return [task for task in specs if model.learns_in_rounds(task) and task in (tasks or specs)]
 
 
 def sizes_of_noise(

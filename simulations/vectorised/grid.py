@@ -7,6 +7,7 @@ arrive as messages, one per merchant, and every merchant answers with one of its
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
@@ -25,7 +26,8 @@ from ..in_process import InProcessGrid, NodeConfig
 from ..replies import reply_to
 from .choice import Choice, Size, choose, obstacle, size_of
 from .cohort import Entrant, trained
-from .draws import Draw, Drawing
+from .draws import Draw, Drawing, trained_tasks
+from .groups import Group, group_of, obstacle_of_items
 from .shops import Key, Shop
 
 
@@ -47,7 +49,7 @@ class _Begun(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Ran:
-    """How the merchants of one structure trained, for reports.
+    """How the merchants of one group trained, for reports.
 
     Attributes:
         merchants: How many were asked in a round.
@@ -98,7 +100,7 @@ class VectorisedGrid(InProcessGrid):
         self._shops = shops
         self._drawings: dict[Key, Drawing] = {}
         self._known: dict[Key, tuple[str | None, Size]] = {}
-        self._chosen: dict[tuple[Key, int], Choice] = {}
+        self._chosen: dict[tuple[Group, int], Choice] = {}
         self._received: tuple[ArrayRecord, SharedArrays] = (ArrayRecord(), {})
 
     @property
@@ -116,21 +118,23 @@ class VectorisedGrid(InProcessGrid):
             timeout: Seconds that a merchant has who does not train in a cohort; None for no limit.
         """
         alone: list[Message] = []
-        together: dict[Key, list[_Question]] = {}
+        together: dict[Group, list[_Question]] = {}
         for message in [self._numbered(message) for message in messages]:
             shop = self._shop_for(message)
             if shop is None:
                 alone.append(message)
             else:
-                together.setdefault(shop.key, []).append(_Question(message, shop))
-        for key, questions in together.items():
-            choice = self._choice(key, len(questions))
+                group = group_of(shop, self._judged(shop.key)[1].choices)
+                together.setdefault(group, []).append(_Question(message, shop))
+        for group, questions in together.items():
+            choice = self._choice(group, len(questions))
             if not choice.together:
                 alone += [question.message for question in questions]
                 continue
-            questions.sort(key=lambda question: question.shop.rows)  # like sizes leave few empty places
+            tasks = [task for task, _ in group.places]
+            questions.sort(key=lambda question: _extent(question.shop, tasks))  # leaves few empty places
             for first in range(0, len(questions), choice.size):
-                yield from self._trained(key, questions[first : first + choice.size])
+                yield from self._trained(group.key, questions[first : first + choice.size])
         self._received = (ArrayRecord(), {})  # or the round's start would outlive the round
         yield from self._one_by_one(alone, timeout)
 
@@ -144,17 +148,29 @@ class VectorisedGrid(InProcessGrid):
         except Exception:  # it cannot be opened, of which its app will give account
             return None
 
-    def _choice(self, key: Key, merchants: int) -> Choice:
-        if (key, merchants) not in self._chosen:
-            chosen = choose(self._engine, self._federation, *self._judged(key), merchants)
-            self._chosen[key, merchants] = chosen
-        return self._chosen[key, merchants]
+    def _choice(self, group: Group, merchants: int) -> Choice:
+        if (group, merchants) not in self._chosen:
+            why_not, size = self._judged(group.key)
+            if group.places:
+                why_not = why_not or obstacle_of_items(group, self._rows)
+                size = size.with_items(dict(group.places), self._rows)
+            chosen = choose(self._engine, self._federation, why_not, size, merchants)
+            self._chosen[group, merchants] = chosen
+        return self._chosen[group, merchants]
+
+    @cached_property
+    def _rows(self) -> int:
+        """The most rows of a step."""
+        if self._federation.federation.full_batch:
+            return max((shop.rows for shop in self._shops.values()), default=0)
+        return self._federation.federation.expected_batch
 
     def _judged(self, key: Key) -> tuple[str | None, Size]:
         """Return what stands against cohorts and how large the model is; models may be big, so once."""
         if key not in self._known:
             model = key.structure.model(self._federation)
-            self._known[key] = obstacle(self._federation, key.structure, model), size_of(model)
+            trained = trained_tasks(model, key.structure.specs, key.tasks or None)
+            self._known[key] = obstacle(self._federation, model), size_of(model, trained)
         return self._known[key]
 
     def _drawing(self, key: Key) -> Drawing:
@@ -206,6 +222,11 @@ class VectorisedGrid(InProcessGrid):
             arrays = {n: npy.read(n, array.data) for n, array in record.items()}
             self._received = record, arrays
         return arrays
+
+
+def _extent(shop: Shop, tasks: Sequence[str]) -> tuple[int, int]:
+    """Return how many places a merchant takes: items that it chooses among, and rows."""
+    return sum(shop.catalogues.get(task, 1) for task in tasks), shop.rows
 
 
 def _closed(begun: _Begun, shared: SharedArrays, local: Mapping[str, Tensor]) -> Message:

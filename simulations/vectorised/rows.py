@@ -10,6 +10,9 @@ import torch
 from torch import Tensor
 
 from shared_model.features import Batch
+from shared_model.repeats import Earlier
+
+from .items import catalogues_of, earlier_of, longest_list, widened
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +39,7 @@ class Rows:
     """The rows of one step of a cohort.
 
     Attributes:
-        batch: Shape (M, B, ...) each; what is not there has no label.
+        batch: Shape (M, B, ...) each; what is not there has no label. Items: (M, I, ...).
         weight: Of every row's loss, 0 where there is none, shape (M, B).
         unit: Owner of every row among the units of the step, -1 where there is none, shape (M, B); None
             where nobody asks.
@@ -58,14 +61,19 @@ def joined(batches: Sequence[Batch]) -> Batch:
         ids={n: torch.cat([b.ids[n] for b in batches]) for n in first.ids},
         vectors={n: torch.cat([b.vectors[n] for b in batches]) for n in first.vectors},
         labels={n: torch.cat([b.labels[n] for b in batches]) for n in first.labels},
+        earlier={t: _one_after_another([b.earlier[t] for b in batches]) for t in first.earlier},
     )
+
+
+def _one_after_another(parts: Sequence[Earlier]) -> Earlier:
+    return Earlier(*(torch.cat(columns) for columns in zip(*widened(parts), strict=True)))
 
 
 class Steps:
     """The rows of all steps of a cohort, padded to the longest step of a merchant.
 
     Attributes:
-        batch: Shape (K, M, B, ...) each.
+        batch: Shape (K, M, B, ...) each. Items, which are those of all steps: (M, I, ...).
     """
 
     def __init__(
@@ -92,7 +100,12 @@ class Steps:
                 name: self._placed([d.batch.vectors[name] for d in drawn], 0.0) for name in first.vectors
             },
             labels={task: self._labels(task, width) for task, width in labels.items()},
+            items=catalogues_of([d.batch for d in drawn]),
+            earlier={
+                task: self._earlier(parts) for task, parts in earlier_of([d.batch for d in drawn]).items()
+            },
         )
+        self._bought = {task: longest_list(earlier) for task, earlier in self.batch.earlier.items()}
         self.batch = replace(self.batch, dense=dense(self.batch))
         kind = first.numeric.dtype
         weights = [torch.ones(len(d.batch), dtype=kind) if d.weight is None else d.weight for d in drawn]
@@ -117,6 +130,11 @@ class Steps:
                 ids={name: cut(ids) for name, ids in batch.ids.items()},
                 vectors={name: cut(vectors) for name, vectors in batch.vectors.items()},
                 labels={name: cut(labels) for name, labels in batch.labels.items()},
+                items=batch.items,
+                earlier={
+                    task: Earlier(*(cut(column)[..., : self._bought[task][step]] for column in earlier))
+                    for task, earlier in batch.earlier.items()
+                },
                 dense=None if batch.dense is None else cut(batch.dense),
             ),
             weight=cut(self.weight),
@@ -147,6 +165,9 @@ class Steps:
         return out.index_copy_(0, self._places, torch.cat(list(parts))).view(
             steps, merchants, longest, *trailing
         )
+
+    def _earlier(self, parts: Sequence[Earlier]) -> Earlier:
+        return Earlier(*(self._placed(columns, 0) for columns in zip(*parts, strict=True)))
 
     def _labels(self, task: str, width: int) -> Tensor:
         kind = self._drawn[0].batch.numeric.dtype

@@ -63,6 +63,10 @@ class Shop(Protocol):
     def rows(self) -> int:
         """About how many rows it has, to put merchants of like sizes together."""
 
+    @property
+    def catalogues(self) -> Mapping[str, int]:
+        """Items per retrieval task."""
+
     def open_round(self, instruction: Instruction, arrays: SharedArrays) -> Answer | Opened:
         """Return what a round trains from, or the answer that it was given before.
 
@@ -112,6 +116,11 @@ class FileShop:
         """See `Shop`."""
         return len(self._merchant.dataset.rows("train"))
 
+    @cached_property
+    def catalogues(self) -> Mapping[str, int]:
+        """See `Shop`."""
+        return {task: len(items) for task, items in self._merchant.dataset.catalogues.items()}
+
     def open_round(self, instruction: Instruction, arrays: SharedArrays) -> Answer | Opened:
         """See `Shop`; errors as in `Merchant.train`."""
         return self._merchant.open_round(instruction, arrays)
@@ -146,7 +155,8 @@ class MemoryShop:
         seed: Of the simulation.
         tier: One of the contract's.
         structure: As a merchant that wants all tasks of the contract.
-        first_local: Parameters that stay, before the first round; the same for all merchants.
+        first_local: Parameters that stay, before the first round; but for tables of items the same for all
+            merchants.
     """
 
     name: str
@@ -171,6 +181,11 @@ class MemoryShop:
         """See `Shop`."""
         return len(self.examples.unit)
 
+    @property
+    def catalogues(self) -> Mapping[str, int]:
+        """See `Shop`."""
+        return self.examples.catalogues
+
     def describe(self) -> Description:
         """Return the public facts about the merchant; it trains the priors of all tasks that it has."""
         return Description(name=self.name, tier=self.tier, tasks=frozenset(self.examples.tasks))
@@ -180,7 +195,8 @@ class MemoryShop:
 
     def train(self, instruction: Instruction, arrays: SharedArrays) -> Answer:
         """Train one round alone."""
-        opened, model = self.open_round(instruction, arrays), self.structure.model(self.federation)
+        opened = self.open_round(instruction, arrays)
+        model = self.structure.model(self.federation, self.catalogues)
         from_arrays(model, opened.start)
         load(model, opened.local)
         if self.federation.privacy is None:
@@ -269,7 +285,18 @@ def memory_market(
             seed=seed,
             tier=(tier if isinstance(tier, str) else tier[name]) or first,
             structure=structure,
-            first_local=local,
+            first_local=_with_items(local, rows.catalogues),
         )
         for name, rows in examples.items()
     }
+
+
+def _with_items(local: Mapping[str, Tensor], catalogues: Mapping[str, int]) -> Mapping[str, Tensor]:
+    """Return parameters that stay, with tables of so many items, which start at zero (`RetrievalHead`)."""
+    if not catalogues:
+        return local  # of all merchants, the same tensors
+    found = dict(local)
+    for task, items in catalogues.items():
+        for name in (f"heads.{task}.own.weight", f"heads.{task}.own.bias"):
+            found[name] = local[name].new_zeros(items, *local[name].shape[1:])
+    return found

@@ -15,7 +15,10 @@ from torch import Tensor
 
 from shared_model.features import Batch
 from shared_model.model import MultiTaskModel
+from shared_model.negatives import nothing
 from shared_model.protocol import SharedArrays
+
+from .padding import filled_up
 
 _TABLES = "encoder.tables."
 
@@ -45,21 +48,25 @@ def compacted(batch: Batch, start: Start) -> tuple[Batch, dict[str, Touched]]:
     A table is left as it is where a merchant looks up at least as many rows as it has.
 
     Args:
-        batch: Shape (K, M, B, ...) each.
+        batch: As `rows.Steps` has it.
         start: Knows the tables.
     """
-    ids, found = dict(batch.ids), dict[str, Touched]()
+    ids, items, found = dict(batch.ids), dict(batch.items), dict[str, Touched]()
     merchants = batch.numeric.shape[1]
     for parameter, table in start[0].items():
         if not parameter.startswith(_TABLES):
             continue
         feature = parameter.removeprefix(_TABLES).removesuffix(".weight")
         readers = [name for name in ids if name.rpartition(".")[2] == feature]
-        looked_up = sum(ids[name].numel() for name in readers) // merchants
-        if readers and len(table) > looked_up:
-            found[parameter], renamed = _renamed([ids[name] for name in readers], len(table))
-            ids |= dict(zip(readers, renamed, strict=True))
-    return replace(batch, ids=ids), found
+        choosers = [task for task, one in items.items() if feature in one.ids]
+        read = [ids[name] for name in readers] + [items[t].ids[feature].unsqueeze(0) for t in choosers]
+        looked_up = sum(i.numel() for i in read) // merchants
+        if read and len(table) > looked_up:
+            found[parameter], renamed = _renamed(read, len(table))
+            ids |= zip(readers, renamed, strict=False)
+            for task, now in zip(choosers, renamed[len(readers) :], strict=True):
+                items[task] = replace(items[task], ids={**items[task].ids, feature: now.squeeze(0)})
+    return replace(batch, ids=ids, items=items), found
 
 
 def _renamed(ids: Sequence[Tensor], size: int) -> tuple[Touched, list[Tensor]]:
@@ -109,7 +116,11 @@ class Stack:
                 parameter.data = self._held[name] = self.start(name)
 
     def start(self, name: str) -> Tensor:
-        """Return what a parameter held before the round, (M, ...)."""
+        """Return what a parameter held before the round, (M, ...).
+
+        Where merchants choose among unlike numbers of items, places without an item have a bias with which
+        nobody chooses them.
+        """
         first = self._start[0][name]
         same = all(merchant[name] is first for merchant in self._start)
         if name in self.touched:
@@ -119,7 +130,10 @@ class Stack:
             return torch.stack([m[name][r] for m, r in zip(self._start, rows, strict=True)])
         if same:
             return first.unsqueeze(0).repeat(len(self._start), *[1] * first.dim())
-        return torch.stack([merchant[name] for merchant in self._start])
+        values = [merchant[name] for merchant in self._start]
+        if any(value.shape != first.shape for value in values):
+            return filled_up(values, nothing(first) if name.endswith(".bias") else 0.0)
+        return torch.stack(values)
 
     def hold(self, name: str, value: Tensor) -> None:
         """Let a parameter lie elsewhere from now on, (M, ...); it has the same numbers there."""
@@ -138,7 +152,7 @@ class Stack:
         """Return one merchant's parameter as it is now, whole."""
         held = self._held[name][merchant]
         if name not in self.touched:
-            return held
+            return held[: len(self._start[merchant][name])]
         count = self.touched[name].counts[merchant]
         whole = self._elsewhere.get(name, _as_before)(merchant, self._start[merchant][name])
         return whole.index_copy_(0, self.touched[name].rows[merchant, :count], held[:count])

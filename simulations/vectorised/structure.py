@@ -31,13 +31,21 @@ class Structure:
         """Task -> declaration."""
         return dict(self.tasks)
 
-    def model(self, federation: schema.Federation) -> MultiTaskModel:
-        """Return a model of this structure, with any weights."""
+    def model(
+        self, federation: schema.Federation, catalogues: Mapping[str, int] | None = None
+    ) -> MultiTaskModel:
+        """Return a model of this structure, with any weights.
+
+        Args:
+            federation: The contract.
+            catalogues: Items per retrieval task, one by default.
+        """
         return build(
             federation,
             generator=torch.Generator().manual_seed(0),
             own_tasks={name: task for name, task in self.tasks if name in self.own},
             alone=self.alone,
+            catalogues=catalogues,
             domain=self.domain,
         )
 

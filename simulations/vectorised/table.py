@@ -4,7 +4,7 @@ Notation: N rows, U units, B rows of a batch.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Protocol
 
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from client.data.examples import Examples, PrivateExamples, Split
 from shared_model.features import Batch
+from shared_model.repeats import Earlier
 from shared_model.schema import Task
 
 _KIND = "table"
@@ -24,6 +25,10 @@ class TrainingRows(Examples, PrivateExamples, Protocol):
     @property
     def tasks(self) -> Mapping[str, Task]:
         """Tasks that have labels here."""
+
+    @property
+    def catalogues(self) -> Mapping[str, int]:
+        """Items per retrieval task."""
 
     def batch(self, rows: Tensor, tasks: Iterable[str] | None = None) -> Batch:
         """Return the encoded rows with the labels of `tasks` (of all, by default)."""
@@ -38,12 +43,14 @@ class Table:
         tasks: Those that have labels here.
         unit: Owner of every row, ascending from 0, int64, shape (N,).
         units: U.
+        catalogues: Items per retrieval task.
     """
 
     encoded: Batch
     tasks: Mapping[str, Task]
     unit: Tensor
     units: int
+    catalogues: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def rows_of(self) -> Mapping[str, str]:
@@ -66,7 +73,7 @@ class Table:
 
     def batch(self, rows: Tensor, tasks: Iterable[str] | None = None) -> Batch:
         """Return the encoded rows with the labels of `tasks` (of all, by default)."""
-        wanted = self.tasks if tasks is None else tasks
+        wanted = tuple(self.tasks if tasks is None else tasks)
         found = self.encoded
         return replace(
             found,
@@ -74,6 +81,12 @@ class Table:
             ids={name: ids.index_select(0, rows) for name, ids in found.ids.items()},
             vectors={name: v.index_select(0, rows) for name, v in found.vectors.items()},
             labels={name: found.labels[name].index_select(0, rows) for name in wanted},
+            items={name: items for name, items in found.items.items() if name in wanted},
+            earlier={
+                name: Earlier(*(column.index_select(0, rows) for column in earlier))
+                for name, earlier in found.earlier.items()
+                if name in wanted
+            },
         )
 
     def rows_of_units(self, drawn: Tensor) -> Tensor:

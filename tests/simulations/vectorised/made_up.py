@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from shared_model.features import Batch
-from shared_model.schema import Federation, parse_federation
+from shared_model.repeats import Earlier
+from shared_model.schema import Federation, Retrieval, parse_federation
 from simulations.vectorised.table import Table
 
 NAN = float("nan")
@@ -27,6 +28,8 @@ TASKS: dict[str, Any] = {
     "tags": {"kind": "multilabel", "labels": ["x", "y"]},
     "units": {"kind": "count"},
 }
+CATALOGUES = (7, 40, 3, 13, 24)
+"""Items that shops of these numbers sell."""
 BOTTOMS: dict[str, dict[str, Any]] = {
     "wide": {"architecture": "wide"},
     "shared_bottom": {"architecture": "shared_bottom", "hidden": [8, 6]},
@@ -55,6 +58,7 @@ def shop(federation: Federation, number: int, *, rows: int, dtype: torch.dtype =
     """Return a shop with so many rows; which tasks it has depends on its number."""
     random = torch.Generator().manual_seed(number)
     wanted = [t for place, t in enumerate(federation.tasks) if (place + number) % 3 or place == number % 5]
+    catalogues = {t: CATALOGUES[number] for t in wanted if isinstance(federation.tasks[t], Retrieval)}
     ids = torch.randint(0, 4000, (rows, 4), generator=random)
     encoded = Batch(
         numeric=torch.randn(rows, 2, generator=random).to(dtype),
@@ -63,13 +67,21 @@ def shop(federation: Federation, number: int, *, rows: int, dtype: torch.dtype =
             "item": ids[:, 0],
             "history.item": ids[:, 1:] * (torch.rand(rows, 3, generator=random) < 0.7),
         },
-        labels={name: _labels(name, rows, random).to(dtype) for name in wanted},
+        labels={name: _labels(name, rows, random, catalogues.get(name, 2)).to(dtype) for name in wanted},
+        items={name: _items(items, random).to("cpu", dtype) for name, items in catalogues.items()},
+        earlier={name: _earlier(rows, items, random).to("cpu", dtype) for name, items in catalogues.items()},
     )
     encoded.numeric[::5, 0] = NAN
     unit = torch.sort(torch.randint(0, max(1, rows // 2), (rows,), generator=random)).values
     unit = torch.unique(unit, return_inverse=True)[1]
     units = int(unit.max()) + 1 if rows else 0
-    return Table(encoded=encoded, tasks={t: federation.tasks[t] for t in wanted}, unit=unit, units=units)
+    return Table(
+        encoded=encoded,
+        tasks={t: federation.tasks[t] for t in wanted},
+        unit=unit,
+        units=units,
+        catalogues=catalogues,
+    )
 
 
 def single(table: Table) -> Table:
@@ -77,12 +89,36 @@ def single(table: Table) -> Table:
     return replace(table, encoded=table.encoded.to("cpu"))
 
 
-def _labels(task: str, rows: int, random: torch.Generator) -> Tensor:
+def _items(items: int, random: torch.Generator) -> Batch:
+    """What items cost, where they come from and what they are."""
+    return Batch(
+        numeric=torch.randn(items, 1, generator=random),
+        ids={
+            "city": torch.randint(0, 8, (items,), generator=random),
+            "item": torch.randint(0, 4000, (items,), generator=random),
+        },
+    )
+
+
+def _earlier(rows: int, items: int, random: torch.Generator) -> Earlier:
+    """Up to two different items of each shopper; a third place is empty."""
+    count = torch.randint(0, 3, (rows, 1), generator=random)
+    known = (torch.arange(3) < count).float()
+    first = torch.randint(0, items, (rows, 1), generator=random)
+    places = torch.cat([first, (first + 1) % items, torch.zeros_like(first)], 1)
+    times = torch.randint(1, 4, (rows, 3), generator=random)
+    days = 60 * torch.rand(rows, 3, generator=random)
+    return Earlier(places * known.long(), times * known, days * known)
+
+
+def _labels(task: str, rows: int, random: torch.Generator, choices: int) -> Tensor:
     if task == "value":
         labels = torch.randn(rows, generator=random)
     elif task == "tags":
         labels = (torch.rand(rows, 2, generator=random) < 0.4).float()
     else:
-        labels = torch.randint(0, 3 if task in ("kind", "units") else 2, (rows,), generator=random).float()
+        labels = torch.randint(
+            0, 3 if task in ("kind", "units") else choices, (rows,), generator=random
+        ).float()
     labels[torch.rand(rows, generator=random) < 0.3] = NAN
     return labels

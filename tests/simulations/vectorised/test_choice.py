@@ -25,7 +25,7 @@ def chosen(engine: Engine, federation: Federation, merchants: int) -> Choice:
 
 
 def why_not(federation: Federation) -> str | None:
-    return obstacle(federation, structure(federation), structure(federation).model(federation))
+    return obstacle(federation, structure(federation).model(federation))
 
 
 @pytest.mark.parametrize(
@@ -71,3 +71,26 @@ def test_cohorts_of_big_models_are_small() -> None:
     small, big = contract(), contract(bottom={"hidden": [256, 256]})
     assert cohort_size(small, size(small)) == 64
     assert cohort_size(big, size(big)) == 16
+
+
+def test_the_more_items_there_are_the_less_is_gained() -> None:
+    federation = contract(tasks={"next": {"kind": "retrieval"}}, bottom={"hidden": [64, 64]})
+    whole = size_of(structure(federation).model(federation), ["next"])
+    gains = [
+        predicted_gain(federation, whole.with_items({"next": n}, 50), 20) for n in (64, 512, 4096, 32768)
+    ]
+    assert gains == sorted(gains, reverse=True)
+    assert gains[-1] < 1.15
+
+
+def test_no_cohort_is_so_large_that_its_scores_do_not_fit() -> None:
+    federation = contract(tasks={"next": {"kind": "retrieval"}})
+    whole = size_of(structure(federation).model(federation), ["next"])
+    assert cohort_size(federation, whole.with_items({"next": 1 << 15}, 64)) == 4  # 2 ** 23 scores
+
+
+def test_under_privacy_a_choice_among_items_trains_at_home_and_stops_no_cohort() -> None:
+    privacy = {"epsilon": 8.0, "delta": 1e-6}
+    tiers = {"any": {"shoppers": 100, "weight": 1.0}}
+    federation = contract(tasks={"next": {"kind": "retrieval"}}, privacy=privacy, tiers=tiers)
+    assert why_not(federation) is None

@@ -90,9 +90,20 @@ def test_a_training_releases_what_the_loop_releases(local: dict[str, Any], tmp_p
     assert furthest(one, other) < 1e-5
 
 
+def choosing() -> Federation:
+    """A contract with an item choice; the shops have between 3 and 40 items."""
+    return short(tasks={"next": {"kind": "retrieval", "content": ["price", "item"], "repeats": True}})
+
+
+def test_a_training_of_item_choices_releases_what_the_loop_releases(tmp_path: Path) -> None:
+    one = train(choosing(), market(choosing()), "loop", tmp_path / "loop")
+    other = train(choosing(), market(choosing()), "vectorised", tmp_path / "vectorised")
+    assert furthest(one, other) < 1e-5
+
+
 def test_shops_with_files_train_together_as_one_by_one(tmp_path: Path) -> None:
     tables = experiments.contract(bottom={"architecture": "mmoe", "experts": 2, "hidden": [8]})
-    del tables["tasks"]["next_item"]  # a catalogue of its own at every merchant
+    tables["tasks"]["next_item"] |= {"content": ["price", "weight_g"], "repeats": True}
     released = []
     for engine in ("loop", "vectorised"):
         site = experiments.site(tmp_path / engine, tables)
@@ -102,7 +113,7 @@ def test_shops_with_files_train_together_as_one_by_one(tmp_path: Path) -> None:
     [found] = report.read(tmp_path / "vectorised" / "run")
     assert (found["merchants"], found["together"]) == (3, True)
     [told] = report.said(tmp_path / "vectorised" / "run")
-    assert told == "3 merchants of a round together, in cohorts of at most 64 (engine = vectorised)"
+    assert told == "3 merchants of a round together, in cohorts of at most 16 (engine = vectorised)"
 
 
 def test_private_rounds_from_files_draw_and_release_the_same(tmp_path: Path) -> None:
@@ -124,8 +135,10 @@ def test_a_merchant_whose_training_diverges_is_refused_and_stops_nobody_else(tmp
     assert [(e["merchant"], e["reason"]) for e in refused] == [("carla", "FAILED")] * 3
 
 
-def test_what_a_merchant_answers_does_not_depend_on_who_else_is_asked(tmp_path: Path) -> None:
-    federation = short()
+@pytest.mark.parametrize("federation", [short(), choosing()], ids=["", "choosing items"])
+def test_what_a_merchant_answers_does_not_depend_on_who_else_is_asked(
+    federation: Federation, tmp_path: Path
+) -> None:
     everybody, two = market(federation), market(federation)
     del two["alba"], two["dora"]
     one = first_answer("bruno", federation, everybody, tmp_path / "all")

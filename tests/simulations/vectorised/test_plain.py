@@ -1,6 +1,6 @@
 """A cohort ends where its merchants would have ended one by one."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import pytest
 import torch
@@ -22,9 +22,9 @@ Parameters = dict[str, Tensor]
 SIZES = (30, 4, 17, 55, 10)
 
 
-def model_of(federation: Federation) -> MultiTaskModel:
+def model_of(federation: Federation, catalogues: Mapping[str, int] | None = None) -> MultiTaskModel:
     structure = Structure(tasks=tuple(federation.tasks.items()))
-    return structure.model(federation).double()
+    return structure.model(federation, catalogues).double()
 
 
 def stream(merchant: int, number: int) -> torch.Generator:
@@ -35,8 +35,9 @@ def in_turn(
     federation: Federation, shops: Sequence[Table], shared: Parameters, local: list[Parameters], number: int
 ) -> list[Parameters]:
     """One round, one merchant after another."""
-    model, found = model_of(federation), []
+    found = []
     for merchant, table in enumerate(shops):
+        model = model_of(federation, table.catalogues)
         load(model, {**shared, **local[merchant]})
         train_plain(model, table, federation, stream(merchant, number))
         found.append(take(model, [name for name, _ in model.named_parameters()]))
@@ -53,17 +54,17 @@ def together(
         draw = drawing.plain(table, stream(merchant, number))
         assert draw is not None
         entrants.append(Entrant(draw=draw, local=local[merchant]))
-    return everything(trained(drawing, shared, entrants), len(shops))
+    return everything(drawing, trained(drawing, shared, entrants), local)
 
 
-def drawing_of(federation: Federation) -> Drawing:
+def drawing_of(federation: Federation, tasks: Collection[str] | None = None) -> Drawing:
     structure = Structure(tasks=tuple(federation.tasks.items()))
-    return Drawing(federation, structure, tier="any", model=model_of(federation))
+    return Drawing(federation, structure, tier="any", tasks=tasks, model=model_of(federation))
 
 
-def everything(stack: Stack, merchants: int) -> list[Parameters]:
-    names = [name for name, _ in stack.model.named_parameters()]
-    return [{name: stack.of(m, name).clone() for name in names} for m in range(merchants)]
+def everything(drawing: Drawing, stack: Stack, local: list[Parameters]) -> list[Parameters]:
+    """All parameters of all merchants; those that the round does not read are what they were."""
+    return [own | {name: stack.of(m, name).clone() for name in drawing.read} for m, own in enumerate(local)]
 
 
 def run(engine, federation: Federation, rounds: int, sizes: Sequence[int] = SIZES) -> Parameters:  # type: ignore[no-untyped-def]
@@ -71,12 +72,17 @@ def run(engine, federation: Federation, rounds: int, sizes: Sequence[int] = SIZE
     shops = [shop(federation, number, rows=rows) for number, rows in enumerate(sizes)]
     model = model_of(federation)
     shared = take(model, model.shared_parameters())
-    local = [take(model, model.local_parameters()) for _ in shops]
+    local = [local_of(federation, table) for table in shops]
     for number in range(rounds):
         found = engine(federation, shops, shared, local, number)
         shared = {name: torch.stack([f[name] for f in found]).mean(0) for name in shared}
         local = [{name: f[name] for name in local[0]} for f in found]
     return shared | {f"{m}/{name}": value for m, own in enumerate(local) for name, value in own.items()}
+
+
+def local_of(federation: Federation, table: Table) -> Parameters:
+    model = model_of(federation, table.catalogues)
+    return take(model, model.local_parameters())
 
 
 def furthest(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> float:

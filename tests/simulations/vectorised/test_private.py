@@ -10,7 +10,7 @@ from client.private.noise import SeededNoise
 from client.private.training import train_private
 from shared_model.parameters import load, take
 from shared_model.privacy.plan import JOINT, Plan
-from shared_model.schema import Federation
+from shared_model.schema import Federation, Retrieval, Task
 from simulations.vectorised.cohort import Entrant, trained
 from simulations.vectorised.draws import sizes_of_noise
 from simulations.vectorised.table import Table
@@ -24,14 +24,18 @@ QUIET = plan(groups=(group(JOINT, clipping_norm=0.7),), sampling_rate=0.4, steps
 
 
 def all_tasks(federation: Federation, table: Table) -> Table:
-    """Private rows have all tasks that the file wants, with labels or without."""
+    """Private rows have all tasks that the file wants, with labels or without; no choice of an item."""
     nothing = torch.full((len(table.encoded),), float("nan"), dtype=torch.float64)
-    labels = {t: table.encoded.labels.get(t, nothing) for t in federation.tasks if t != "tags"}
+    labels = {t: table.encoded.labels.get(t, nothing) for t in tasks_of(federation) if t != "tags"}
     tags = table.encoded.labels.get("tags", nothing.unsqueeze(1).repeat(1, 2))
     encoded = type(table.encoded)(
         numeric=table.encoded.numeric, ids=table.encoded.ids, labels=labels | {"tags": tags}
     )
-    return Table(encoded=encoded, tasks=federation.tasks, unit=table.unit, units=table.units)
+    return Table(encoded=encoded, tasks=tasks_of(federation), unit=table.unit, units=table.units)
+
+
+def tasks_of(federation: Federation) -> dict[str, Task]:
+    return {name: task for name, task in federation.tasks.items() if not isinstance(task, Retrieval)}
 
 
 def in_turn(agreed: Plan) -> Any:
@@ -42,8 +46,9 @@ def in_turn(agreed: Plan) -> Any:
         local: list[Parameters],
         number: int,
     ) -> list[Parameters]:
-        model, found = model_of(federation), []
+        found = []
         for merchant, table in enumerate(shops):
+            model = model_of(federation, table.catalogues)
             load(model, {**shared, **local[merchant]})
             noise = SeededNoise(stream(merchant, number))
             train_private(model, all_tasks(federation, table), federation, agreed, noise)
@@ -61,7 +66,7 @@ def together(agreed: Plan) -> Any:
         local: list[Parameters],
         number: int,
     ) -> list[Parameters]:
-        drawing = drawing_of(federation)
+        drawing = drawing_of(federation, tasks_of(federation))
         drawing.plan = agreed
         drawing._sizes = sizes_of_noise(drawing.model, agreed, drawing.tasks, federation)
         entrants = []
@@ -69,7 +74,7 @@ def together(agreed: Plan) -> Any:
             noise = SeededNoise(stream(merchant, number))
             draw = drawing.private(all_tasks(federation, table), noise)
             entrants.append(Entrant(draw=draw, local=local[merchant]))
-        return everything(trained(drawing, shared, entrants), len(shops))
+        return everything(drawing, trained(drawing, shared, entrants), local)
 
     return engine
 
@@ -77,6 +82,11 @@ def together(agreed: Plan) -> Any:
 @pytest.mark.parametrize("bottom", BOTTOMS)
 def test_without_noise_every_bottom_ends_where_the_loop_ends(bottom: str) -> None:
     federation = contract(bottom)
+    assert furthest(run(in_turn(QUIET), federation, 2), run(together(QUIET), federation, 2)) < 1e-9
+
+
+def test_heads_that_choose_among_own_items_stay_at_home_in_private_rounds() -> None:
+    federation = contract("mmoe", tasks={"next": {"kind": "retrieval", "repeats": True}})
     assert furthest(run(in_turn(QUIET), federation, 2), run(together(QUIET), federation, 2)) < 1e-9
 
 
