@@ -14,7 +14,6 @@ import numpy as np
 from client.data.dataset import Dataset
 from shared_model.heads import Measure, measure_of
 
-from ..runner import Bench
 from ..scores import Floats, Key, Scores, averaged, owners_of
 from ..seeds import generator
 from ..significance import Difference, difference, verdicts
@@ -27,18 +26,23 @@ from .trainings import SERVED, Trainings
 _HALF_WIDTH = 1.96  # 95 % of a normal, since a mean over merchants rests on hundreds of shoppers
 
 
-def left_out(bench: Bench, options: Options) -> tuple[str, ...]:
-    """Return who is left out in turn: the merchant of the study, then all or so many others."""
-    names = list(bench.datasets)
-    others = [name for name in names if name != options.merchant]
+def left_out(trainers: Sequence[str], options: Options, *, seed: int) -> tuple[str, ...]:
+    """Return who is left out in turn: the merchant of the study if it trains, then all or so many others.
+
+    Args:
+        trainers: Those that take part in training; leaving out one that only receives changes nothing.
+        options: Say how many.
+        seed: Of the draw of others.
+    """
+    first = [name for name in trainers if name == options.merchant]
+    others = [name for name in trainers if name != options.merchant]
     count = options.contributions
     if count is None:
-        count = len(names) if len(names) <= EXACT else 1
-    if count >= len(names):
-        return (options.merchant, *others)
-    seed = bench.experiment.experiment.seeds[0]
-    drawn = generator(seed, "contributions").choice(len(others), max(count - 1, 0), replace=False)
-    return (options.merchant, *(others[i] for i in sorted(drawn)))
+        count = len(trainers) if len(trainers) <= EXACT else len(first)
+    if count >= len(trainers):
+        return (*first, *others)
+    drawn = generator(seed, "contributions").choice(len(others), max(count - len(first), 0), replace=False)
+    return (*first, *(others[i] for i in sorted(drawn)))
 
 
 def contributions(trainings: Trainings, names: Sequence[str]) -> tuple[Contribution, ...]:

@@ -145,13 +145,13 @@ def _asked(cost: Cost) -> float:
 
 
 def _price(cost: Cost) -> tuple[str, ...]:
+    each = (f"{cost.bytes_down:,}", f"{cost.bytes_up:,}") if cost.rounds else (NOTHING, NOTHING)
     return (
         cost.role,
         str(cost.rounds),
-        f"{cost.bytes_down:,}",
-        f"{cost.bytes_up:,}",
+        *each,
         f"{cost.bytes_in_all:,}",
-        f"{cost.seconds.round:.4f}",
+        f"{cost.seconds.round:.4f}" if cost.rounds else NOTHING,
         f"{cost.seconds.open:.2f}",
         f"{cost.seconds.adopt:.2f}",
         NOTHING if cost.epsilon is None else f"{cost.epsilon:.3g}",

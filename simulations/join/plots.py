@@ -68,17 +68,18 @@ def curves(found: Joined) -> Figure:
         heading(figure, f"{found.merchant} with fewer orders of its own")
         for axes, task in zip(grid, tasks, strict=True):
             points = [point for point in found.curve if point.task == task.name]
-            _curve(axes, task, points, joined[task.name])
+            _curve(axes, task, points, joined.get(task.name))
         handles, labels = grid[0].get_legend_handles_labels() if grid else ([], [])
         figure.legend(handles, labels, loc="outside lower center", ncols=3)
     return figure
 
 
-def _curve(axes: Axes, task: Task, points: Sequence[CurvePoint], joined: float) -> None:
+def _curve(axes: Axes, task: Task, points: Sequence[CurvePoint], joined: float | None) -> None:
     at = list(range(len(points)))
     axes.plot(at, [p.alone for p in points], "s-", color=ORANGE, label="alone", markersize=4)
     axes.plot(at, [p.receiving for p in points], "o-", color=BLUE, label="only receiving", markersize=4)
-    axes.plot(at[-1:], [joined], "D", color=GREEN, label="taking part, with all orders", markersize=6)
+    if joined is not None:
+        axes.plot(at[-1:], [joined], "D", color=GREEN, label="taking part, with all orders", markersize=6)
     axes.set_xticks(at, [f"{p.orders}\n({100 * p.share:g} %)" for p in points])
     axes.set_xlim(-0.3, len(points) - 0.7)
     axes.set_title(f"{spoken(task.name)}: {axis(task)}", fontsize="small")

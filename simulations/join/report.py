@@ -173,12 +173,13 @@ class Joined:
         merchants: Of the federation.
         lines: Of the merchant.
         curve: Of the merchant.
-        taking_part: Of the merchant.
+        taking_part: Of the merchant; empty where it only receives.
         costs: Of the merchant.
         like: What it is on average to the merchants of its group, task by task.
         cells: Of everybody at the agreed level; their verdicts bear 5 % of false discoveries together.
         contributions: Of those that were left out in turn.
         left_out: How many those were.
+        trainers: Merchants that take part in training.
     """
 
     name: str
@@ -202,6 +203,7 @@ class Joined:
     cells: tuple[Cell, ...]
     contributions: tuple[Contribution, ...]
     left_out: int
+    trainers: int
 
 
 def write(found: Joined, path: Path) -> None:

@@ -25,7 +25,7 @@ from .curve import curve
 from .everybody import told_apart
 from .gains import CONFIDENCE
 from .options import EPSILONS, Options
-from .report import Joined
+from .report import Joined, TakingPart
 from .study import Study
 from .trainings import PRIOR, SERVED, Trainings
 
@@ -44,7 +44,8 @@ def join(request: Request, options: Options, progress: Progress) -> Joined:
     served = {level: one.scores() for level, one in trainings.items()}
     study = _study(here, served[agreed], options.merchant)
     lines = tuple(line for level, found in served.items() for line in study.lines(level, found))
-    out = left_out(here.bench, options)
+    trainers = [name for name in here.bench.datasets if here.trains(name)]
+    out = left_out(trainers, options, seed=here.seeds[0])
     ways = {task.name: task.alone_method for task in study.tasks}
     cells, members = _cells(here, study), runner.merchants(here.bench)
     found = Joined(
@@ -63,12 +64,13 @@ def join(request: Request, options: Options, progress: Progress) -> Joined:
         merchants=members,
         lines=lines,
         curve=curve(here, options.merchant, options.shares, ways),
-        taking_part=study.taking_part(here.scores(without=options.merchant)[SERVED]),
+        taking_part=_taking_part(here, study),
         costs=tuple(cost(one, options.merchant) for one in trainings.values()),
         like=_like(options.merchant, members, cells, study),
         cells=cells,
         contributions=contributions(here, out),
         left_out=len(out),
+        trainers=len(trainers),
     )
     told = federation.sentences(found.cells, found.contributions, seeds=len(found.seeds))
     return replace(found, sentences=verdicts.sentences(found), federation=told)
@@ -79,6 +81,13 @@ def _study(here: Trainings, served: Mapping[str, Scores], name: str) -> Study:
     tasks = tasks_of(here.bench.federation, methods)
     dataset = here.bench.datasets[name]
     return Study(merchant=name, dataset=dataset, tasks=tasks, methods=methods, seed=here.seeds[0])
+
+
+def _taking_part(here: Trainings, study: Study) -> tuple[TakingPart, ...]:
+    """Return nothing for a merchant that only receives anyway."""
+    if not here.trains(study.merchant):
+        return ()
+    return study.taking_part(here.scores(without=study.merchant)[SERVED])
 
 
 def _like(name: str, members: Sequence[Merchant], cells: Sequence[Cell], study: Study) -> tuple[Summary, ...]:

@@ -40,6 +40,7 @@ Alone is
 {{ task.alone_method | spoken }}.</p>
 {% endfor %}
 
+{% if taking_part %}
 <h2>Taking part, or only receiving</h2>
 <p>A merchant that only receives the release spends nothing and says nothing about its shoppers. Both
 with all of
@@ -51,6 +52,7 @@ its own orders:</p>
 <td class="{{ verdict }}">{{ gain }}</td><td>{{ between }}</td></tr>
 {% endfor %}
 </table></div>
+{% endif %}
 
 <h2>What it costs</h2>
 <div class="wide"><table>
@@ -68,9 +70,11 @@ nothing.</p>
 
 <h2>For the federation</h2>
 <ul>{% for sentence in found.federation %}<li>{{ sentence }}</li>{% endfor %}</ul>
-<p>{{ found.left_out }} of {{ found.merchants | length }} merchants were left out of the training in turn
-{%- if found.left_out < found.merchants | length and found.left_out > 1 %}, drawn at random beside
-{{ found.merchant }}: the others' contributions are not known{% endif %}. The gain is that of the others' mean
+{% if found.left_out %}
+<p>{{ found.left_out }} of {{ found.trainers }} merchants that train were left out of the training in turn
+{%- if found.left_out < found.trainers and found.left_out > 1 %}, drawn at random
+{%- if taking_part %} beside {{ found.merchant }}{% endif %}: the others' contributions
+are not known{% endif %}. The gain is that of the others' mean
 metric; bounds are at 95 % each, over the others' shoppers
 {%- if found.seeds | length > 1 %} and seeds{% else %}; with one seed they leave out the noise of the training
 {%- endif %}.</p>
@@ -84,5 +88,6 @@ one.others }}</td>
 }}</td></tr>
 {% endfor %}
 </table></div></details>
+{% else %}<p>No merchant was left out of the training in turn.</p>{% endif %}
 
 """

@@ -39,10 +39,15 @@ class Trainings:
 
     def runs(self, without: str = "") -> list[dict[str, Scores]]:
         """Return the same for each seed by itself."""
-        return [self._kept(seed, without) for seed in self.seeds]
+        return [self._kept(seed, self._missed(without)) for seed in self.seeds]
+
+    def trains(self, name: str) -> bool:
+        """Whether a merchant takes part in training; the others only receive, by their tier."""
+        return self.bench.site.merchant(name, self.seeds[0]).describe().role == "train"
 
     def arrays(self, seed: int, without: str = "") -> SharedArrays:
         """Return what was released; a training that is finished is not repeated."""
+        without = self._missed(without)
         planned, bench = self.bench.federation.federation.rounds, self.bench
         stage = f"federation{f' without {without}' if without else ''}, seed {seed}"
         return bench.train(
@@ -62,6 +67,10 @@ class Trainings:
         """Return the name of one training."""
         name = f"{self.bench.experiment.experiment.name}-{seed}"
         return f"{name}-without-{without}" if without else name
+
+    def _missed(self, without: str) -> str:
+        """Return nobody's name for a merchant that takes no part anyway: everybody's training is that one."""
+        return without if without and self.trains(without) else ""
 
     def _kept(self, seed: int, without: str) -> dict[str, Scores]:
         return kept(self.directory(seed, without) / "scores.npz", lambda: self._scored(seed, without))

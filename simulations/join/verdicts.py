@@ -12,6 +12,7 @@ from server.reporting.wording import spoken
 from .federation import of_its_like
 from .report import Contribution, Cost, CurvePoint, Gain, Joined, Line, TakingPart
 
+_ONLY_RECEIVES = "By its size it only receives under this contract, so it adds nothing for the others."
 SMALL = 2.0
 """Per cent of the metric alone; a smaller difference is one that matters little."""
 
@@ -26,7 +27,8 @@ def sentences(found: Joined) -> tuple[str, ...]:
         of_privacy(found.lines),
         of_own_data(found.curve, found.tasks),
         of_taking_part(found.taking_part),
-        for_the_others(found.merchant, found.contributions, seeds=len(found.seeds)),
+        for_the_others(found.merchant, found.contributions, seeds=len(found.seeds))
+        or (_ONLY_RECEIVES if not found.taking_part else ""),
     )
     return tuple(filter(None, said))
 

@@ -32,23 +32,32 @@ def bench(count: int) -> Any:
     )
 
 
+def names(count: int) -> list[str]:
+    return [f"m{n}" for n in range(count)]
+
+
 def test_a_small_federation_leaves_everybody_out() -> None:
-    assert set(left_out(bench(12), Options(merchant="m3"))) == {f"m{n}" for n in range(12)}
+    assert set(left_out(names(12), Options(merchant="m3"), seed=0)) == {*names(12)}
 
 
 def test_a_large_one_leaves_out_the_merchant_alone() -> None:
-    assert left_out(bench(13), Options(merchant="m3")) == ("m3",)
+    assert left_out(names(13), Options(merchant="m3"), seed=0) == ("m3",)
+
+
+def test_a_merchant_that_only_receives_is_not_left_out_of_the_training() -> None:
+    assert left_out(names(13), Options(merchant="small"), seed=0) == ()
+    assert len(left_out(names(13), Options(merchant="small", contributions=2), seed=0)) == 2
 
 
 def test_so_many_as_asked_are_drawn_and_the_merchant_is_one() -> None:
-    drawn = left_out(bench(30), Options(merchant="m3", contributions=5))
+    drawn = left_out(names(30), Options(merchant="m3", contributions=5), seed=0)
     assert drawn[0] == "m3"
     assert len(set(drawn)) == 5
 
 
 def test_the_draw_is_the_same_every_time() -> None:
     asked = Options(merchant="m3", contributions=5)
-    assert left_out(bench(30), asked) == left_out(bench(30), asked)
+    assert left_out(names(30), asked, seed=0) == left_out(names(30), asked, seed=0)
 
 
 def scores(of: dict[str, float]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 from io import StringIO
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -11,6 +12,7 @@ from server.reporting.results import Cell, Merchant, Rows
 from simulations.join import plots
 from simulations.join.page import ordered, terminal, write_page
 from simulations.join.report import Joined, TakingPart
+from simulations.join.verdicts import sentences
 from tests.simulations.join.test_verdicts import (
     FEW,
     HELPS,
@@ -47,7 +49,8 @@ def found() -> Joined:
         costs=tuple(cost(level=n, epsilon=e, delta=e and 1e-5) for n, e in zip(LEVELS, epsilons,
 strict=True)),
         cells=(Cell(merchant=NAME, task="bad_review", test_rows=40, alone=0.5, federated=0.4, gain=0.1),),
-        contributions=(contribution(HELPS), replace(contribution(UNKNOWN), merchant=NAME)), left_out=2,
+        contributions=(contribution(HELPS), replace(contribution(UNKNOWN), merchant=NAME)),
+        left_out=2, trainers=2,
         like=(),
         federation=("1 of 2 merchants gain clearly.",),
     )  # fmt: skip
@@ -120,3 +123,18 @@ def test_the_curve_ends_in_a_diamond_for_taking_part() -> None:
     assert [drawn.get_label() for drawn in axes.lines] == [
         "alone", "only receiving", "taking part, with all orders",
     ]  # fmt: skip
+
+
+def test_a_merchant_that_only_receives_has_no_figures_of_taking_part(tmp_path: Path) -> None:
+    receives = replace(found(), taking_part=(), left_out=0, contributions=())
+    write_page(receives, tmp_path / "join.html")
+    told = (tmp_path / "join.html").read_text()
+    assert "Taking part, or only receiving" not in told
+    assert "No merchant was left out of the training in turn." in told
+
+
+def test_a_merchant_that_only_receives_is_told_that_it_adds_nothing() -> None:
+    receives = replace(found(), taking_part=(), left_out=0, contributions=())
+    assert sentences(receives)[-1] == (
+        "By its size it only receives under this contract, so it adds nothing for the others."
+    )
