@@ -172,8 +172,7 @@ class Drawing:
                 hidden.append(encoder.with_hidden(rows.batch(found, self.tasks), noise.uniform_))
             for part in parts:
                 noise.normal_(part[step])
-        taken = drawn(coins, rate).nonzero()
-        read = _of_units(rows, self.tasks, taken, steps, joined(hidden) if hidden else None)
+        read = _of_units(rows, self.tasks, drawn(coins, rate), joined(hidden) if hidden else None)
         return Draw(tasks=frozenset(self.tasks), rows=read, noise=normals, source=noise)
 
     def _read(
@@ -194,29 +193,24 @@ class Drawing:
         return rows.batch(torch.cat(numbers), tasks), tuple(len(step) for step in numbers)
 
 
-def _of_units(
-    rows: PrivateExamples, tasks: list[str], taken: Tensor, steps: int, batch: Batch | None
-) -> Drawn:
-    """Return the rows of the units that are taken: pairs of step and unit, (n, 2), in the order of steps.
+def _of_units(rows: PrivateExamples, tasks: list[str], taken: Tensor, batch: Batch | None) -> Drawn:
+    """Return the rows of the units that are taken in every step, in the order in which they are alone.
 
     Args:
         rows: Of the merchant.
         tasks: Whose labels are read.
-        taken: See above.
-        steps: K.
+        taken: Which units are, bool, (K, U).
         batch: The rows, if they are known; None reads them.
     """
-    step, unit = taken.unbind(1)
-    numbers = rows.rows_of_units(unit)
-    each = torch.searchsorted(rows.unit, unit, right=True) - torch.searchsorted(rows.unit, unit)
-    units = torch.bincount(step, minlength=steps)
-    place = torch.arange(len(unit)) - (units.cumsum(0) - units).index_select(0, step)  # in its step
+    mine = taken.index_select(1, rows.unit)  # (K, N)
+    step, numbers = mine.nonzero().unbind(1)
+    place = taken.cumsum(1) - 1  # of a unit among those of its step
     batch = rows.batch(numbers, tasks) if batch is None else batch
     return Drawn(
         batch=batch,
-        counts=tuple(torch.bincount(step.repeat_interleave(each), minlength=steps).tolist()),
-        unit=place.repeat_interleave(each),
-        units=tuple(units.tolist()),
+        counts=tuple(mine.sum(1).tolist()),
+        unit=place[step, rows.unit.index_select(0, numbers)],
+        units=tuple(taken.sum(1).tolist()),
         weight=rows.weight.index_select(0, numbers).to(batch.numeric.dtype),
     )
 

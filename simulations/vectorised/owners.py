@@ -3,27 +3,24 @@
 Notation: as in the package.
 """
 
+from collections.abc import Sequence
+
 import torch
 
 from client.private.units import Units
 
-from .rows import Steps
+from .rows import Rows
 
 
-def owners_of(steps: Steps) -> list[Units]:
+def owners_of(steps: Sequence[Rows]) -> list[Units]:
     """Return the owners of the rows of every step, (M B,); a row that is not there is a unit of its own."""
-    counts = torch.tensor([steps[number].units for number in range(len(steps))])  # (K, M)
-    before = counts.cumsum(1) - counts
-    return [
-        _owners(unit, first, total)
-        for unit, first, total in zip(
-            (rows.unit for rows in steps), before, counts.sum(1).tolist(), strict=True
-        )
-        if unit is not None
-    ]
+    counts = torch.tensor([rows.units for rows in steps])  # (K, M)
+    before = (counts.cumsum(1) - counts).unsqueeze(2)
+    return [_owners(*one) for one in zip(steps, before, counts.sum(1).tolist(), strict=True)]
 
 
-def _owners(unit: torch.Tensor, first: torch.Tensor, total: int) -> Units:
-    nobody = torch.arange(total, total + unit.numel()).view(unit.shape)
-    owners = torch.where(unit < 0, nobody, unit + first.unsqueeze(1))
-    return Units(owners.flatten(), total + unit.numel(), together=True)
+def _owners(rows: Rows, first: torch.Tensor, total: int) -> Units:
+    assert rows.unit is not None
+    nobody = torch.arange(total, total + rows.unit.numel()).view(rows.unit.shape)
+    owners = torch.where(rows.unit < 0, nobody, rows.unit + first)
+    return Units(owners.flatten(), total + nobody.numel(), together=True)

@@ -54,11 +54,12 @@ def train_private(stack: Stack, steps: Steps, drawing: Drawing, draws: Sequence[
     moved = [_Moved(block.parameter, block.names, named[block.names[0]]) for block in backward.blocks]
     group_of = {one.parameter: one.group for one in moved}
     rate, before = plan.learning_rate / plan.divisor, [one.parameter.data.clone() for one in moved]
-    noise, owners = _NoiseOf(stack, moved, named, rate, draws), owners_of(steps)
-    for number, rows in enumerate(steps):
+    noise = _NoiseOf(stack, moved, named, rate, draws)
+    found = list(steps)
+    for number, (rows, owners) in enumerate(zip(found, owners_of(found), strict=True)):
         pulls = _pulls(moved, before, local)
         if rows.weight.shape[1]:
-            _descend(backward(number, rows), owners[number], group_of, rate)
+            _descend(backward(number, rows), owners, group_of, rate)
         noise.add(number)
         for one, pull in zip(moved, pulls, strict=False):
             one.parameter.data.sub_(pull, alpha=plan.learning_rate)
@@ -91,16 +92,15 @@ def _descend(found: Backed, units: Units, group_of: Mapping[nn.Parameter, Group]
         if gradient is not None:
             uses.setdefault(record.layer, []).append(_rows_first(record, gradient))
     norms = group_norms(uses, units, group_of)
-    finite = finite_units(found.spoken().flatten(), units)
-    for norm in norms.values():
-        finite = finite & norm.isfinite()
-    if not finite.all():
+    factors = {group: coefficients(norm, group.clipping_norm) for group, norm in norms.items()}
+    if not _all_finite([*ends, *norms.values()]):
+        finite = finite_units(found.spoken().flatten(), units)
+        finite = torch.stack([finite, *(norm.isfinite() for norm in norms.values())]).all(0)
         bad = ~units.per_row(finite).view(shape)
         records, gradients = _without(records, gradients, bad)
-    clip = {
-        group: units.per_row(coefficients(norm, group.clipping_norm) * finite).view(shape)
-        for group, norm in norms.items()
-    }
+        factors = {group: factor * finite for group, factor in factors.items()}
+    kind = ends[0].dtype
+    clip = {group: units.per_row(factor).to(kind).view(shape) for group, factor in factors.items()}
     done: dict[tuple[int, Group], Tensor] = {}
 
     def scale(gradient: Tensor, parameter: nn.Parameter, axis: int) -> Tensor:
@@ -110,6 +110,11 @@ def _descend(found: Backed, units: Units, group_of: Mapping[nn.Parameter, Group]
         return done[key]
 
     add_gradients(records, gradients, {p: p.data for p in group_of}, -rate, scale)
+
+
+def _all_finite(values: Sequence[Tensor]) -> bool:
+    """Whether all numbers are surely finite: their sum is; it may overflow where they are."""
+    return bool(torch.stack([value.detach().sum().double() for value in values]).sum().isfinite())
 
 
 def _rows_first(record: Record, gradient: Tensor) -> Use:
@@ -144,7 +149,7 @@ def _along(of_row: Tensor, like: Tensor, axis: int) -> Tensor:
     """Return (M, B) so that it multiplies `like`, (M, ...), whose rows are on an axis."""
     shape = [1] * like.dim()
     shape[0], shape[axis] = of_row.shape
-    return of_row.view(shape).to(like.dtype) if of_row.is_floating_point() else of_row.view(shape)
+    return of_row.view(shape)
 
 
 class _NoiseOf:
