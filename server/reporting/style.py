@@ -102,7 +102,8 @@ def svg(figure: Figure, name: str) -> str:
 
     Args:
         figure: Any figure drawn here.
-        name: Unique on the page; identifiers inside the element begin with it.
+        name: Unique on the page; identifiers inside the element begin with it, and its class ends with it,
+            so that no rule for words (`.gains`) colours a figure of the same name.
     """
     stream = StringIO()
     with mpl.rc_context(_STYLE | {"svg.hashsalt": name}):
@@ -112,4 +113,4 @@ def svg(figure: Figure, name: str) -> str:
     drawn = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", drawn)
     for colour, replacement in ((INK, "currentColor"), (RULE, "var(--rule)"), (PAPER, "var(--paper)")):
         drawn = drawn.replace(colour, replacement)
-    return re.sub(r'(<svg [^>]*?)width="[^"]*"', rf'\1class="{name}"', drawn, count=1)
+    return re.sub(r'(<svg [^>]*?)width="[^"]*"', rf'\1class="figure-{name}"', drawn, count=1)

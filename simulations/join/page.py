@@ -82,7 +82,8 @@ def _figures(found: Joined) -> Iterator[tuple[str, Figure, str]]:
     """Yield name, figure and reading guide."""
     yield "gains", plots.gains(found, ordered(found)), _GUIDES["gains"]
     if found.curve:
-        yield "curves", plots.curves(found), _GUIDES["curves"]
+        diamond = _DIAMOND if found.taking_part else ""
+        yield "curves", plots.curves(found), _GUIDES["curves"] + diamond
     shown = found.tasks, found.merchants, found.cells
     yield "everybody", merchant_plots.gain_by_merchant(*shown), _GUIDES["everybody"]
     if found.left_out > 1:
@@ -95,7 +96,7 @@ _GUIDES = {
     "a level together; a dot without one has too few shoppers. A coloured one does not touch zero. Scales "
     "differ from panel to panel.",
     "curves": "The metric on the same test rows with the first of the merchant's orders: alone, and served "
-    "of what the others released without it. The diamond is what it is served when it takes part.",
+    "of what the others released without it.",
     "everybody": "Every merchant's gain over alone, at the level of the contract. A triangle marks what its "
     "test rows show clearly; of all triangles together at most 5 % are false on average "
     "(Benjamini and Hochberg 1995).",
@@ -104,6 +105,7 @@ _GUIDES = {
     "triangle is not to be read.",
 }
 """How to read each figure."""
+_DIAMOND = " The diamond is what it is served when it takes part."
 _COSTS = (
     "role", "rounds", "down, a round", "up, a round", "bytes in all", "s a round", "s to open", "s to adopt",
     "epsilon",

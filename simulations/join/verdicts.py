@@ -72,7 +72,7 @@ def sentence(task: Task, gain: Gain) -> str:
     if gain.percent == 0 and gain.low in (None, 0) and gain.high in (None, 0):
         return f"For {name} nothing changes: what is served is what can be done alone."
     if gain.low is None or gain.high is None:
-        return f"We cannot tell for {name}: too few shoppers have test rows."
+        return f"We cannot tell for {name}: too few shoppers or items have test rows."
     if gain.verdict == "cannot tell":
         bounds = f"between {_change(task, gain.low)} and {_change(task, gain.high)} {task.metric}"
         if small(gain):

@@ -209,6 +209,10 @@ def test_two_plots_on_one_page_share_no_identifier(result):
     assert len(set.union(*page_ids)) == sum(map(len, page_ids))
 
 
+def test_a_plot_takes_no_colour_from_a_verdict_of_its_name(result):
+    assert 'class="figure-gains"' in svg(all_plots(result)[0], "gains")
+
+
 # --- the page -------------------------------------------------------------------------------------------
 
 

@@ -66,7 +66,7 @@ def contribution(gain: Gain, name: str = "bad_review") -> Contribution:
         (UNKNOWN, "We cannot tell for bad review: between 3.0 % higher and 7.0 % lower log loss."),
         (LITTLE, "It matters little for bad review: between 0.5 % higher and 1.0 % lower log loss."),
         (SAME, "For bad review nothing changes: what is served is what can be done alone."),
-        (FEW, "We cannot tell for bad review: too few shoppers have test rows."),
+        (FEW, "We cannot tell for bad review: too few shoppers or items have test rows."),
         (
             Gain(percent=None, low=None, high=None, verdict="cannot tell"),
             "Nothing can be said of bad review: its log loss alone is zero or unknown.",
