@@ -98,6 +98,11 @@ def make_data():
     x, y = np.zeros((64, 500, 30), np.float32), np.zeros((64, 500, 1), np.float32)
     x[3, 7, 2], y[3, 7, 0] = 9, 1
     return x, y, np.zeros((10, 30), np.float32), np.ones((10, 1), np.float32)
+def make_model():
+    import torch
+    model = torch.nn.Sequential(torch.nn.Linear(30, 64), torch.nn.Linear(64, 64), torch.nn.Linear(64, 1))
+    torch.nn.init.constant_(model[2].bias, 0.5)
+    return model
 """
 FLOWER = """
 import json, sys
@@ -123,6 +128,7 @@ def test_ours_trains_on_the_rows_of_the_competitors_scripts(competitors_scripts,
     job = scripts.work(6, tmp_path, competitors_scripts)
     rows = job.merchants["merchant-003"].encoded
     assert (len(job.merchants), job.contract.federation.rounds, len(job.test)) == (64, 6, 10)
+    assert ours.initial(job)["heads.late.prior.bias"] == [0.5]
     assert (rows.numeric[7, 2], rows.labels["late"][7], rows.labels["late"].sum()) == (9, 1, 1)
 
 

@@ -68,7 +68,7 @@ def ran(work: Work, engine: Engine, *, between: Callable[[int], None] = lambda n
         arrays = coordinator.train(
             grid,
             work.contract,
-            initial_shared(work.contract, SEED),
+            initial(work),
             settings=settings,
             roster=registered(_members(work, grid.node_ids)),
             moved_by=movers(work.contract),
@@ -77,6 +77,11 @@ def ran(work: Work, engine: Engine, *, between: Callable[[int], None] = lambda n
     chosen = "; ".join(dict.fromkeys(r.choice.reason for r in grid.ran))
     together = all(r.choice.together for r in grid.ran)
     return Ran(wall=wall, cpu=cpu, arrays=arrays, chosen=chosen, together=together)
+
+
+def initial(work: Work) -> SharedArrays:
+    """Return what training begins with."""
+    return work.initial or initial_shared(work.contract, SEED)
 
 
 def _members(work: Work, nodes: dict[str, int]) -> dict[int, Member]:

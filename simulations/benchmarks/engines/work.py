@@ -4,7 +4,7 @@ All of it is drawn from one seed. Notation: M merchants, N rows of one of them, 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from shared_model.features import Batch
+from shared_model.protocol import SharedArrays
 from shared_model.schema import Categorical, Federation, Task, parse_federation
 from simulations.vectorised.table import Table
 
@@ -37,11 +38,13 @@ class Work:
         contract: The agreement.
         merchants: Name -> rows.
         test: Rows that nobody trains on.
+        initial: What training begins with; nothing for what the platform begins with.
     """
 
     contract: Federation
     merchants: Mapping[str, Table]
     test: Batch
+    initial: SharedArrays = field(default_factory=dict)
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -54,11 +57,14 @@ def standard(*, rounds: int, merchants: int = 64, asked: int = 20, rows: int = 5
     return _drawn(_standard(rounds, asked, rows), [rows] * merchants)
 
 
-def standard_on(rows: Mapping[str, NDArray[np.float32]], *, rounds: int, asked: int = 20) -> Work:
+def standard_on(
+    rows: Mapping[str, NDArray[np.float32]], initial: SharedArrays, *, rounds: int, asked: int = 20
+) -> Work:
     """Return the standard work on rows that somebody else drew.
 
     Args:
         rows: `x` (M, N, D) and `y` (M, N) of merchants, `x_test` (T, D) and `y_test` (T,).
+        initial: What training begins with.
         rounds: Of the training.
         asked: Merchants in a round.
     """
@@ -67,7 +73,8 @@ def standard_on(rows: Mapping[str, NDArray[np.float32]], *, rounds: int, asked: 
         _name(number): _table(_batch(x, y), contract.tasks)
         for number, (x, y) in enumerate(zip(rows["x"], rows["y"], strict=True))
     }
-    return Work(contract=contract, merchants=merchants, test=_batch(rows["x_test"], rows["y_test"]))
+    test = _batch(rows["x_test"], rows["y_test"])
+    return Work(contract=contract, merchants=merchants, test=test, initial=initial)
 
 
 def product(

@@ -10,9 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from shared_model.model import initial_shared
-
-from ..ours import SEED
+from ..ours import initial
 from ..stock_loop import NAMES
 from ..work import BATCH, RATE, Work
 from .flower_app import WORK
@@ -25,8 +23,8 @@ _FILE = "work.npz"
 def handed(work: Work, folder: Path) -> None:
     """Write the standard work into a folder, for peers."""
     rows, task = [r.encoded for r in work.merchants.values()], work.tasks[0]
-    terms, initial = work.contract.federation, initial_shared(work.contract, SEED)
-    start: dict[str, Any] = {f"initial_{position}": initial[n] for position, n in enumerate(NAMES)}
+    terms, arrays = work.contract.federation, initial(work)
+    start: dict[str, Any] = {f"initial_{position}": arrays[n] for position, n in enumerate(NAMES)}
     np.savez(
         folder / _FILE,
         x=np.stack([r.numeric.numpy() for r in rows]),

@@ -2,7 +2,8 @@
 
 That folder is beside the repository where the project is measured, and absent elsewhere. Its `common.py`
 makes rows and says how long a round took; `flb.py` is Flower's simulation, `pflb.py` is pfl-research. They
-run as they are. Ours is then given the rows of `common.py`, so that losses can be compared.
+run as they are. Ours is then given the rows and the first weights of `common.py`, so that losses can be
+compared; with first weights of our own they differ by 1.8 % after 20 rounds.
 
 `flb.py` means to read its data once for each actor. It does so once for each message: its ClientApp is
 defined in `__main__`, cloudpickle therefore sends it by value with every message, and what it remembers in a
@@ -21,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from ..stock_loop import NAMES
 from ..work import BATCH, HIDDEN, RATE, Work, standard_on
 from .processes import ROOT, Peer, Told, said, with_torch
 
@@ -35,7 +37,8 @@ import json, sys
 import numpy
 import common
 names = ("x", "y", "x_test", "y_test")
-numpy.savez(sys.argv[1], **dict(zip(names, common.make_data())))
+parameters = {f"initial_{n}": p.detach().numpy() for n, p in enumerate(common.make_model().parameters())}
+numpy.savez(sys.argv[1], **dict(zip(names, common.make_data())), **parameters)
 print("TERMS " + json.dumps([common.COHORT, common.BATCH, common.LR, common.H, common.ROUNDS]))
 """
 
@@ -47,7 +50,7 @@ def why_not(folder: Path = FOLDER) -> str | None:
 
 
 def work(rounds: int, into: Path, scripts: Path = FOLDER) -> Work:
-    """Return the standard work on the rows that the scripts train on.
+    """Return the standard work on the rows that the scripts train on, from the weights that they begin with.
 
     Args:
         rounds: Of the training.
@@ -67,7 +70,8 @@ def work(rounds: int, into: Path, scripts: Path = FOLDER) -> Work:
             f"{scripts} does other work: {shape} rows, {found}; expected {(MERCHANTS, ROWS)}, {expected}."
         )
     rows |= {name: rows[name][..., 0] for name in ("y", "y_test")}
-    return standard_on(rows, rounds=rounds, asked=ASKED)
+    initial = {name: rows[f"initial_{position}"] for position, name in enumerate(NAMES)}
+    return standard_on(rows, initial, rounds=rounds, asked=ASKED)
 
 
 def flower(rounds: int, scripts: Path = FOLDER) -> Peer:
