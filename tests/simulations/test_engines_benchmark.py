@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from simulations.benchmarks import engines
 from simulations.benchmarks.engines import judged, measured, ours, work
 from simulations.benchmarks.engines.loop import Loop
 from simulations.benchmarks.engines.opacus_loop import OpacusLoop
@@ -174,6 +175,16 @@ def test_without_the_scripts_the_fair_competitor_is_still_measured(monkeypatch):
     monkeypatch.setattr(runs, "why_not_ray", lambda: None)
     missing = {c.figure: c.missing for c in competitors.contests(None, rounds=20)}
     assert (missing["engines.ray"], missing["engines.ray_imported"]) == ("not found", None)
+
+
+def test_a_competitor_that_is_absent_is_left_out_with_a_warning(monkeypatch, caplog):
+    monkeypatch.setattr(runs, "why_not_ray", lambda: "Ray is not installed")
+    assert engines._peers(None) == []
+    assert [record.getMessage().partition(":")[0] for record in caplog.records] == [
+        "engines.ray is left out",
+        "engines.ray_imported is left out",
+        "engines.pfl is left out",
+    ]
 
 
 def test_without_the_scripts_the_work_is_made_up(monkeypatch):
