@@ -158,8 +158,14 @@ def of_cost(cost: Cost) -> str:
 def for_the_others(merchant: str, found: Sequence[Contribution], *, seeds: int) -> str:
     """Return what the merchant adds for the others; of a single seed the noise of one training may be it."""
     mine = [one for one in found if one.merchant == merchant]
-    helped = [spoken(one.task) for one in mine if one.gain.verdict == "gains"]
-    hurt = [spoken(one.task) for one in mine if one.gain.verdict == "loses"]
+    helped, hurt = (
+        [
+            f"{spoken(one.task)} (by {abs(one.gain.percent or 0.0):.2g} %)"
+            for one in mine
+            if one.gain.verdict == verdict
+        ]
+        for verdict in ("gains", "loses")
+    )
     if not mine:
         return ""
     if not helped and not hurt:

@@ -167,8 +167,8 @@ Hochberg 1995,
 on Student's t over shoppers). Bounds in the tables are at 95 % of each cell by itself.</p>
 {% for task, figure in figures %}
 <figure><div class="wide">{{ figure }}</div><figcaption>{{ task.name | spoken }}: {{ task.metric }}. Alone is
-{{ task.alone_method }}. Blue is better than alone, red worse; beyond 20 % colours do not change.</figcaption>
-</figure>
+{{ task.alone_method }}. Blue is better than alone, orange worse; beyond 20 % colours do not
+change.</figcaption></figure>
 {% endfor %}
 <h2>Negative transfer</h2>
 {% if negative %}

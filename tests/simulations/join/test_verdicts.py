@@ -153,7 +153,7 @@ def test_who_only_receives_pays_no_privacy() -> None:
 def test_what_it_adds_for_the_others_is_told_where_it_is_clear() -> None:
     found = [contribution(HELPS), contribution(HURTS, "units"), contribution(UNKNOWN, "late")]
     assert for_the_others("acme", found, seeds=3) == (
-        "When acme takes part the others do better on bad review and do worse on units."
+        "When acme takes part the others do better on bad review (by 4 %) and do worse on units (by 3 %)."
     )
 
 
