@@ -164,33 +164,27 @@ class _NoiseOf:
         draws: Sequence[Draw],
     ) -> None:
         """Take the noise of all steps; `named` has the parameters in the order in which theirs is drawn."""
+        self._drawn = [d.noise for d in draws if d.noise is not None]
         self._sources = [d.source for d in draws if d.source is not None]
         tables = tables_of(stack.model)
-        self._tables = [
-            (one.parameter.data, one.group.noise_std * rate)
-            for one in moved
-            if one.names[0] in tables and one.group.noise_std
-        ]
-        drawn = torch.stack([d.noise for d in draws if d.noise is not None], 1)
-        sizes = {n: stack.model.get_parameter(n).data[0].numel() for n in named if n not in tables}
-        parts = dict(zip(sizes, torch.split(drawn, list(sizes.values()), 2), strict=True))
-        self._dense = [
-            (one.parameter.data, one.group.noise_std * rate, _side_by_side([parts[n] for n in one.names]))
-            for one in moved
-            if one.names[0] in parts
-        ]
+        self._sizes = {n: stack.model.get_parameter(n).data[0].numel() for n in named if n not in tables}
+        self._dense = [one for one in moved if one.names[0] not in tables]
+        self._tables = [one for one in moved if one.names[0] in tables and one.group.noise_std]
+        self._rate = rate
 
     def add(self, step: int) -> None:
         """Add to every number the noise of its group."""
-        for value, std, drawn in self._dense:
-            value.sub_(drawn[step].view_as(value), alpha=std)
-        for value, std in self._tables:
-            for merchant, source in zip(value, self._sources, strict=True):
-                merchant.add_(source.normal_(torch.empty_like(merchant)), alpha=std)
-
-
-def _side_by_side(parts: Sequence[Tensor]) -> Tensor:
-    return parts[0] if len(parts) == 1 else torch.cat(list(parts), 2)
+        if self._dense:
+            drawn = torch.stack([noise[step] for noise in self._drawn])
+            parts = dict(zip(self._sizes, torch.split(drawn, list(self._sizes.values()), 1), strict=True))
+            for one in self._dense:
+                value, found = one.parameter.data, [parts[name] for name in one.names]
+                whole = found[0] if len(found) == 1 else torch.cat(found, 1)
+                value.sub_(whole.view_as(value), alpha=one.group.noise_std * self._rate)
+        for one in self._tables:
+            for merchant, source in zip(one.parameter.data, self._sources, strict=True):
+                drawn = source.normal_(torch.empty_like(merchant))
+                merchant.add_(drawn, alpha=one.group.noise_std * self._rate)
 
 
 def _pulls(moved: Sequence[_Moved], before: Sequence[Tensor], local: schema.LocalTraining) -> list[Tensor]:
