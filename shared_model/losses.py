@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from . import schema
+from .blocks import softmax
 
 
 class Losses(NamedTuple):
@@ -96,7 +97,7 @@ def _logistic_mean_gradient(logits: Tensor, labels: Tensor) -> Tensor:
 
 def _softmax_gradient(logits: Tensor, labels: Tensor) -> Tensor:
     chosen = labels.long().unsqueeze(-1)
-    return logits.softmax(-1).scatter_add_(-1, chosen, logits.new_full((), -1.0).expand(chosen.shape))
+    return softmax(logits).scatter_add_(-1, chosen, logits.new_full((), -1.0).expand(chosen.shape))
 
 
 def _half_square_gradient(logits: Tensor, labels: Tensor) -> Tensor:

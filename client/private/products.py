@@ -16,7 +16,7 @@ from torch import Tensor
 from .clipping import bounded
 from .units import Units
 
-_MOST_PAIRS = 4
+MOST_PAIRS = 4
 """Pairs for each row up to which products are the cheapest way to norms (measured for 1 to 8 rows a unit)."""
 
 _CACHED = 1 << 17
@@ -40,7 +40,7 @@ class Products:
     @property
     def are_few(self) -> bool:
         """Whether there are so few pairs that nothing else is cheaper."""
-        return self._units.pair_count <= _MOST_PAIRS * self._units.rows
+        return self._units.pair_count <= MOST_PAIRS * self._units.rows
 
     def of(self, vectors: Tensor) -> Tensor:
         """Return the inner products of (B, ..., W), shape (B + Q, ...)."""

@@ -19,6 +19,25 @@ class Pairs(NamedTuple):
     owner: Tensor
 
 
+def pairs_in(sizes: Tensor) -> Tensor:
+    """Return how many pairs there are among so many rows."""
+    return sizes * (sizes - 1) // 2
+
+
+def pairs_together(owners: Tensor, most: int) -> Pairs:
+    """Return the pairs of rows with these owners, (B,), in order of their first row.
+
+    Args:
+        owners: Equal ones follow each other.
+        most: Rows of a unit.
+    """
+    beside = torch.zeros(len(owners), max(most - 1, 0), dtype=torch.bool)
+    for apart in range(1, most):
+        beside[:-apart, apart - 1] = owners[apart:] == owners[:-apart]
+    first, apart_from = beside.nonzero().unbind(1)
+    return Pairs(first, first + apart_from + 1, owners.index_select(0, first))
+
+
 class Units:
     """The owner of every row of one batch.
 
@@ -27,9 +46,9 @@ class Units:
         count: U; a unit may own no row.
     """
 
-    def __init__(self, of_row: Tensor, count: int, *, together: bool = False) -> None:
-        """Store the owners; where rows of a unit are known to follow each other, that saves looking."""
-        self.of_row, self.count, self._together = of_row, count, together
+    def __init__(self, of_row: Tensor, count: int, pairs: Pairs | None = None) -> None:
+        """Store the owners, and the pairs of rows where they are known."""
+        self.of_row, self.count, self._pairs = of_row, count, pairs
 
     @property
     def rows(self) -> int:
@@ -59,23 +78,18 @@ class Units:
     @cached_property
     def pair_count(self) -> int:
         """Q, without finding the pairs."""
-        return 0 if self.single else int((self.sizes * (self.sizes - 1)).sum()) // 2
+        if self._pairs is not None:
+            return len(self._pairs.owner)
+        return 0 if self.single else int(pairs_in(self.sizes).sum())
 
     @cached_property
     def pairs(self) -> Pairs:
         """All pairs of rows of one unit."""
-        owners, order = self.of_row, None
-        if not self._together:
-            order = owners.argsort(stable=True)
-            owners = owners.index_select(0, order)
-        farthest = self.most if self.pair_count else 1
-        found = [(owners[d:] == owners[:-d]).nonzero().squeeze(1) for d in range(1, farthest)]
-        first = torch.cat([owners[:0], *found])
-        second = torch.cat([owners[:0], *(place + d for d, place in enumerate(found, 1))])
-        owner = owners.index_select(0, first)
-        if order is not None:
-            first, second = order.index_select(0, first), order.index_select(0, second)
-        return Pairs(first, second, owner)
+        if self._pairs is not None:
+            return self._pairs
+        order = self.of_row.argsort(stable=True)
+        found = pairs_together(self.of_row.index_select(0, order), self.most if self.pair_count else 1)
+        return Pairs(order.index_select(0, found.first), order.index_select(0, found.second), found.owner)
 
     @cached_property
     def places(self) -> "Places":

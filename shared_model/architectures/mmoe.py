@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from .. import schema
-from ..blocks import Parts, Tasks, mixture, zeroed
+from ..blocks import Parts, Tasks, mixture, softmax, zeroed
 from ..features import Encoded, FeatureEncoder
 from ..layers import Bank, Linear
 
@@ -41,7 +41,7 @@ class MMoE(nn.Module):
         x = experts = encoded.joined
         for layer in self.experts:
             experts = layer(experts).relu()  # (..., E, B, D)
-        gates = self.gate(x).unflatten(-1, (len(self._tasks), self._experts)).softmax(-1)  # (..., B, T, E)
+        gates = softmax(self.gate(x).unflatten(-1, (len(self._tasks), self._experts)))  # (..., B, T, E)
         mixed = dict(zip(self._tasks, mixture(gates, experts).unbind(-2), strict=True))
         return {task: mixed[task] for task in tasks}
 

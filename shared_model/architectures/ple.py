@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from .. import schema
-from ..blocks import Named, Parts, Tasks, mixture, zeroed
+from ..blocks import Named, Parts, Tasks, mixture, softmax, zeroed
 from ..features import Encoded, FeatureEncoder
 from ..layers import Bank, Linear
 
@@ -112,7 +112,7 @@ def _parts(tasks: Tasks, last: int) -> Parts:
 
 def _mixed(gate: nn.Module, x: Tensor, experts: list[Tensor]) -> Tensor:
     """Mix experts, (..., E, B, D) together, by the gate's weights for x, (..., B, I); shape (..., B, D)."""
-    weights = gate(x).softmax(-1).unsqueeze(-2)
+    weights = softmax(gate(x)).unsqueeze(-2)
     return mixture(weights, torch.cat(experts, -3)).squeeze(-2)
 
 

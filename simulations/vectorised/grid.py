@@ -19,6 +19,7 @@ from client.app import refused
 from client.merchant import Opened
 from shared_model import npy, schema
 from shared_model.errors import ProtocolError
+from shared_model.memory import keep_freed_memory
 from shared_model.protocol import ARRAYS, INSTRUCTION, Answer, Instruction, Report, SharedArrays
 
 from ..engines import Engine
@@ -96,6 +97,7 @@ class VectorisedGrid(InProcessGrid):
             engine: `auto` chooses by a formula (`choice.py`).
         """
         super().__init__(app, nodes)
+        keep_freed_memory()
         self._federation, self._engine = federation, engine
         self._shops = shops
         self._drawings: dict[Key, Drawing] = {}

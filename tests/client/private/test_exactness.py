@@ -115,7 +115,7 @@ def test_both_ways_to_the_norm_of_a_sum_are_exact(
     graph: str, written_out: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, inputs, forward = GRAPHS[graph]
-    monkeypatch.setattr(products, "_MOST_PAIRS", -1)
+    monkeypatch.setattr(products, "MOST_PAIRS", -1)
     monkeypatch.setattr(rules, "_written_out_is_cheaper", lambda *sizes: written_out)
     monkeypatch.setattr(rules, "_BLOCK", 100)
     groups = one_group(model, 0.5)

@@ -98,7 +98,7 @@ def test_a_gradient_that_is_longer_than_float32_can_shrink_lets_in_no_more_than_
 def test_rows_that_cancel_leave_no_more_than_the_bound(
     rest: float, most_pairs: int, written_out: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("client.private.products._MOST_PAIRS", most_pairs)
+    monkeypatch.setattr("client.private.products.MOST_PAIRS", most_pairs)
     monkeypatch.setattr("client.private.rules._written_out_is_cheaper", lambda *sizes: written_out)
     model = Net({"a": linear(50, 40)})
     torch.nn.init.zeros_(model.a.weight)
