@@ -8,6 +8,7 @@ from torch import Tensor
 def filled_up(tensors: Sequence[Tensor], empty: float) -> Tensor:
     """Return tensors of one number of axes along a new first axis, each axis as long as its longest.
 
+    >>> import torch
     >>> filled_up([torch.tensor([1, 2]), torch.tensor([3])], 0)
     tensor([[1, 2],
             [3, 0]])
