@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from server.reporting.results import Task
 from server.reporting.wording import spoken
 
+from ..statistics import Verdict
 from .federation import of_its_like
 from .report import Contribution, Cost, CurvePoint, Gain, Joined, Line, TakingPart
 
@@ -26,7 +27,7 @@ def sentences(found: Joined) -> tuple[str, ...]:
         of_its_like(found.like),
         of_privacy(found.lines),
         of_own_data(found.curve, found.tasks),
-        of_taking_part(found.taking_part),
+        of_taking_part(found.taking_part, seeds=len(found.seeds)),
         for_the_others(found.merchant, found.contributions, seeds=len(found.seeds))
         or (_ONLY_RECEIVES if not found.taking_part else ""),
     )
@@ -126,12 +127,11 @@ def of_own_data(points: Sequence[CurvePoint], tasks: Sequence[Task]) -> str:
     )
 
 
-def of_taking_part(found: Sequence[TakingPart]) -> str:
+def of_taking_part(found: Sequence[TakingPart], *, seeds: int) -> str:
     """Return whether it pays to train rather than only to receive."""
     if not found:
         return ""
-    helped = [spoken(one.task) for one in found if one.gain.verdict == "gains"]
-    hurt = [spoken(one.task) for one in found if one.gain.verdict == "loses"]
+    helped, hurt = _with_size(found, "gains"), _with_size(found, "loses")
     if not helped and not hurt:
         return (
             "Whether it takes part in training or only receives the release shows no clear difference for "
@@ -139,7 +139,7 @@ def of_taking_part(found: Sequence[TakingPart]) -> str:
         )
     parts = [f"is better on {_listed(helped)}"] if helped else []
     parts += [f"is worse on {_listed(hurt)}"] if hurt else []
-    return f"Taking part, against only receiving the release, {' and '.join(parts)}."
+    return f"Taking part, against only receiving the release, {' and '.join(parts)}{_doubt(seeds)}."
 
 
 def of_cost(cost: Cost) -> str:
@@ -158,22 +158,27 @@ def of_cost(cost: Cost) -> str:
 def for_the_others(merchant: str, found: Sequence[Contribution], *, seeds: int) -> str:
     """Return what the merchant adds for the others; of a single seed the noise of one training may be it."""
     mine = [one for one in found if one.merchant == merchant]
-    helped, hurt = (
-        [
-            f"{spoken(one.task)} (by {abs(one.gain.percent or 0.0):.2g} %)"
-            for one in mine
-            if one.gain.verdict == verdict
-        ]
-        for verdict in ("gains", "loses")
-    )
+    helped, hurt = _with_size(mine, "gains"), _with_size(mine, "loses")
     if not mine:
         return ""
     if not helped and not hurt:
         return f"For the others it makes no clear difference whether {merchant} takes part."
     parts = [f"do better on {_listed(helped)}"] if helped else []
     parts += [f"do worse on {_listed(hurt)}"] if hurt else []
-    doubt = "" if seeds > 1 else "; with one seed that may be the noise of one training"
-    return f"When {merchant} takes part the others {' and '.join(parts)}{doubt}."
+    return f"When {merchant} takes part the others {' and '.join(parts)}{_doubt(seeds)}."
+
+
+def _with_size(found: Sequence[Contribution] | Sequence[TakingPart], verdict: Verdict) -> list[str]:
+    """Return the tasks of a verdict, each with how large the difference is."""
+    return [
+        f"{spoken(one.task)} (by {abs(one.gain.percent or 0.0):.2g} %)"
+        for one in found
+        if one.gain.verdict == verdict
+    ]
+
+
+def _doubt(seeds: int) -> str:
+    return "" if seeds > 1 else "; with one seed that may be the noise of one training"
 
 
 def _change(task: Task, gain: float) -> str:

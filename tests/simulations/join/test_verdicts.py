@@ -126,12 +126,14 @@ def test_where_own_orders_are_worth_more_nothing_is_said() -> None:
 
 def test_taking_part_without_a_clear_difference_is_not_praised() -> None:
     found = [TakingPart(task="late", receiving=0.4, joined=0.39, gain=UNKNOWN)]
-    assert "shows no clear difference" in of_taking_part(found)
+    assert "shows no clear difference" in of_taking_part(found, seeds=3)
 
 
 def test_taking_part_that_helps_is_named() -> None:
     found = [TakingPart(task="late", receiving=0.5, joined=0.4, gain=HELPS)]
-    assert of_taking_part(found) == "Taking part, against only receiving the release, is better on late."
+    said = "Taking part, against only receiving the release, is better on late (by 4 %)"
+    assert of_taking_part(found, seeds=3) == f"{said}."
+    assert of_taking_part(found, seeds=1) == f"{said}; with one seed that may be the noise of one training."
 
 
 def test_the_cost_is_traffic_work_and_privacy() -> None:
