@@ -83,6 +83,7 @@ def _clipped_together(tasks: Sequence[str], named: Mapping[str, Group]) -> dict[
     }
 
 
+@torch.inference_mode()
 def _descend(found: Backed, units: Units, group_of: Mapping[nn.Parameter, Group], rate: float) -> None:
     """Move every merchant's parameters against its sum of clipped gradients, times `rate`."""
     records, gradients, ends = found
