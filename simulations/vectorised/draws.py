@@ -18,10 +18,11 @@ from torch import Tensor, nn
 from client.data.examples import Examples, PrivateExamples
 from client.training import batches, first_batches, trained_parameters
 from shared_model import schema
+from shared_model.errors import PrivacyError
 from shared_model.features import Batch
 from shared_model.layers import Embedding
 from shared_model.model import MultiTaskModel
-from shared_model.privacy.plan import Plan, plan_of
+from shared_model.privacy.plan import plan_of
 
 from .rows import Drawn, joined
 from .structure import Structure
@@ -70,7 +71,7 @@ class Drawing:
         federation: The contract.
         specs: Declarations of the structure's tasks.
         model: Of the structure; whoever trains a cohort puts its parameters there.
-        tasks: Those of the structure that move what travels; under a privacy policy those that all train.
+        tasks: Those of the structure that move what travels; a merchant trains some of them.
         plan: Of the merchants' tier; None without privacy.
     """
 
@@ -89,7 +90,7 @@ class Drawing:
             federation: The contract.
             structure: Of the merchants.
             tier: Of all of them, under a privacy policy.
-            tasks: That all of them train, under a privacy policy; by default all of the structure.
+            tasks: That any of them may train; by default all of the structure.
             model: Instead of a fresh one.
         """
         self.federation, self.specs = federation, structure.specs
@@ -97,9 +98,8 @@ class Drawing:
         self._trained: dict[frozenset[str], Trained] = {}
         self.tasks = trained_tasks(self.model, self.specs, tasks)
         self.plan = None if federation.privacy is None else plan_of(federation, tier)
-        self._sizes = (
-            [] if self.plan is None else sizes_of_noise(self.model, self.plan, self.tasks, federation)
-        )
+        self._numbers = {name: parameter.numel() for name, parameter in self.model.named_parameters()}
+        self._sizes: dict[frozenset[str], list[int]] = {}
 
     def trains(self, tasks: frozenset[str]) -> Trained:
         """Return what a round changes where merchants train some of `tasks`; it is found out once."""
@@ -156,24 +156,43 @@ class Drawing:
         return Draw(tasks=frozenset(tasks), rows=Drawn(batch=batch, counts=counts))
 
     def private(self, rows: PrivateExamples, noise: "Noise") -> Draw:
-        """Return what a merchant draws in a private round; it takes part without rows, too."""
+        """Return what a merchant draws in a private round; it takes part without rows, too.
+
+        Raises:
+            PrivacyError: It trains no task.
+        """
         from client.private.sampling import COIN, drawn  # Opacus, only where it trains
 
         assert self.plan is not None
-        steps, rate, encoder = self.plan.steps, self.plan.sampling_rate, self.model.encoder
+        tasks, encoder = [t for t in self.tasks if t in rows.tasks], self.model.encoder
+        steps, rate, sizes = self.plan.steps, self.plan.sampling_rate, self._sizes_of_noise(frozenset(tasks))
         coins = torch.empty(steps, rows.units, dtype=COIN)
-        normals = next(self.model.parameters()).new_empty(steps, sum(self._sizes))
-        parts = torch.split(normals, self._sizes, 1)
+        normals = next(self.model.parameters()).new_empty(steps, sum(sizes))
+        parts = torch.split(normals, sizes, 1)
         hidden: list[Batch] = []
         for step in range(steps):
             noise.uniform_(coins[step])
             if encoder.hides:  # what is hidden is drawn between the units and the noise of a step
                 found = rows.rows_of_units(drawn(coins[step], rate).nonzero().squeeze(1))
-                hidden.append(encoder.with_hidden(rows.batch(found, self.tasks), noise.uniform_))
+                hidden.append(encoder.with_hidden(rows.batch(found, tasks), noise.uniform_))
             for part in parts:
                 noise.normal_(part[step])
-        read = _of_units(rows, self.tasks, drawn(coins, rate), joined(hidden) if hidden else None)
-        return Draw(tasks=frozenset(self.tasks), rows=read, noise=normals, source=noise)
+        read = _of_units(rows, tasks, drawn(coins, rate), joined(hidden) if hidden else None)
+        return Draw(tasks=frozenset(tasks), rows=read, noise=normals, source=noise)
+
+    def _sizes_of_noise(self, tasks: frozenset[str]) -> list[int]:
+        """Return how many numbers are drawn for each clip group in a step: those of parameters but tables."""
+        from client.private.training import clip_groups  # Opacus, only where it trains
+
+        assert self.plan is not None
+        if tasks not in self._sizes:
+            tables, trained = tables_of(self.model), self.trains(tasks).parameters
+            if not trained:
+                raise PrivacyError("Expected at least one trained parameter.")
+            groups = clip_groups(self.plan, list(trained))
+            found = [sum(self._numbers[n] for n in g.parameters if n not in tables) for g in groups]
+            self._sizes[tasks] = [size for size in found if size]
+        return self._sizes[tasks]
 
     def _read(
         self,
@@ -237,24 +256,6 @@ def trained_tasks(
 ) -> list[str]:
     """Return those of `tasks`, of all declared ones by default, that move what travels."""
     return [task for task in specs if model.learns_in_rounds(task) and task in (tasks or specs)]
-
-
-def sizes_of_noise(
-    model: MultiTaskModel, plan: Plan, tasks: list[str], federation: schema.Federation
-) -> list[int]:
-    """Return how many numbers are drawn for each clip group in a step: those of parameters but tables.
-
-    Args:
-        model: For one merchant.
-        plan: Of its tier.
-        tasks: That it trains.
-        federation: The contract.
-    """
-    from client.private.training import clip_groups  # Opacus, only where it trains
-
-    tables, names = tables_of(model), trained_parameters(model, tasks, federation.local)
-    found = [[n for n in group.parameters if n not in tables] for group in clip_groups(plan, names)]
-    return [sum(model.get_parameter(n).numel() for n in dense) for dense in found if dense]
 
 
 def tables_of(model: MultiTaskModel) -> frozenset[str]:

@@ -43,7 +43,7 @@ def train_plain(stack: Stack, steps: Steps, drawing: Drawing, draws: Sequence[Dr
         found = backward(number, rows)
         move(found.records, found.gradients)
     if local.weight_decay:
-        _keep_what_others_train(stack, trained.parameters, [draw.tasks for draw in draws])
+        keep_what_others_train(stack, trained.parameters, [draw.tasks for draw in draws])
         for name in trained.parameters:
             stack.elsewhere(name, _decayed(local, len(steps), name in stack.model.shared_parameters()))
 
@@ -149,7 +149,7 @@ def _decayed(local: schema.LocalTraining, steps: int, shared: bool) -> Elsewhere
     return lambda merchant, start: start * now
 
 
-def _keep_what_others_train(
+def keep_what_others_train(
     stack: Stack, parameters: Mapping[str, nn.Parameter], tasks: Sequence[frozenset[str]]
 ) -> None:
     """Take back what weight decay did to parameters that a merchant does not train."""

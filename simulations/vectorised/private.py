@@ -11,13 +11,13 @@ Notation: as in the package; P trained parameters outside large tables.
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from client.private.clipping import Group, coefficients
 from client.private.grid import to_grid
+from client.private.noise import Noise
 from client.private.records import finite_units, group_norms
 from client.private.rules import RULES, Use
 from client.private.training import clip_groups
@@ -25,10 +25,11 @@ from client.private.units import Units
 from shared_model import schema
 from shared_model.layers import Record
 
-from .draws import Draw, Drawing, tables_of
+from .draws import Draw, Drawing
 from .layers import add_gradients
+from .noise import Moved, NoiseOf
 from .owners import owners_of
-from .plain import Backed, Backward
+from .plain import Backed, Backward, keep_what_others_train
 from .rows import Steps
 from .stack import Stack
 
@@ -39,7 +40,7 @@ def train_private(stack: Stack, steps: Steps, drawing: Drawing, draws: Sequence[
     Args:
         stack: The cohort's parameters; changed in place.
         steps: Its rows, with compacted ids.
-        drawing: Of its merchants: the contract, the tasks that all of them train, and the plan.
+        drawing: Of its merchants: the contract, the tasks that any of them may train, and the plan.
         draws: What every merchant drew.
 
     Source: as `client.private.training.train_private`, whose results these are up to the rounding of floats
@@ -47,14 +48,15 @@ def train_private(stack: Stack, steps: Steps, drawing: Drawing, draws: Sequence[
     """
     local, plan = drawing.federation.local, drawing.plan
     assert plan is not None
-    trained = drawing.trains(frozenset(drawing.tasks))
+    trained = drawing.trains(frozenset().union(*(draw.tasks for draw in draws)))
     groups = clip_groups(plan, list(trained.parameters))
     named = {name: group for group in groups for name in group.parameters}
     backward = Backward(stack, steps, drawing, trained, 1.0, _clipped_together(trained.tasks, named))
-    moved = [_Moved(block.parameter, block.names, named[block.names[0]]) for block in backward.blocks]
+    moved = [Moved(block.parameter, block.names, named[block.names[0]]) for block in backward.blocks]
     group_of = {one.parameter: one.group for one in moved}
     rate, before = plan.learning_rate / plan.divisor, [one.parameter.data.clone() for one in moved]
-    noise = _NoiseOf(stack, moved, named, rate, draws)
+    mine = [drawing.trains(draw.tasks).parameters for draw in draws]
+    noise = NoiseOf(stack, moved, named, rate, draws, mine)
     found = list(steps)
     for number, (rows, owners) in enumerate(zip(found, owners_of(found), strict=True)):
         pulls = _pulls(moved, before, local)
@@ -63,16 +65,10 @@ def train_private(stack: Stack, steps: Steps, drawing: Drawing, draws: Sequence[
         noise.add(number)
         for one, pull in zip(moved, pulls, strict=False):
             one.parameter.data.sub_(pull, alpha=plan.learning_rate)
+    if local.weight_decay or local.proximal:
+        keep_what_others_train(stack, trained.parameters, [draw.tasks for draw in draws])
     for one, start in zip(moved, before, strict=True):
-        _round(stack, one, start, rate, plan.steps, draws)
-
-
-class _Moved(NamedTuple):
-    """Numbers that lie together and are clipped together: a parameter, and those of the model in it."""
-
-    parameter: nn.Parameter
-    names: tuple[str, ...]
-    group: Group
+        _round(stack, one, start, rate, plan.steps, noise.sources(one.names[0]))
 
 
 def _clipped_together(tasks: Sequence[str], named: Mapping[str, Group]) -> dict[str, object]:
@@ -153,42 +149,7 @@ def _along(of_row: Tensor, like: Tensor, axis: int) -> Tensor:
     return of_row.view(shape)
 
 
-class _NoiseOf:
-    """Adds the noise of a step to the parameters of a cohort."""
-
-    def __init__(
-        self,
-        stack: Stack,
-        moved: Sequence[_Moved],
-        named: Mapping[str, Group],
-        rate: float,
-        draws: Sequence[Draw],
-    ) -> None:
-        """Take the noise of all steps; `named` has the parameters in the order in which theirs is drawn."""
-        self._drawn = [d.noise for d in draws if d.noise is not None]
-        self._sources = [d.source for d in draws if d.source is not None]
-        tables = tables_of(stack.model)
-        self._sizes = {n: stack.model.get_parameter(n).data[0].numel() for n in named if n not in tables}
-        self._dense = [one for one in moved if one.names[0] not in tables]
-        self._tables = [one for one in moved if one.names[0] in tables and one.group.noise_std]
-        self._rate = rate
-
-    def add(self, step: int) -> None:
-        """Add to every number the noise of its group."""
-        if self._dense:
-            drawn = torch.stack([noise[step] for noise in self._drawn])
-            parts = dict(zip(self._sizes, torch.split(drawn, list(self._sizes.values()), 1), strict=True))
-            for one in self._dense:
-                value, found = one.parameter.data, [parts[name] for name in one.names]
-                whole = found[0] if len(found) == 1 else torch.cat(found, 1)
-                value.sub_(whole.view_as(value), alpha=one.group.noise_std * self._rate)
-        for one in self._tables:
-            for merchant, source in zip(one.parameter.data, self._sources, strict=True):
-                drawn = source.normal_(torch.empty_like(merchant))
-                merchant.add_(drawn, alpha=one.group.noise_std * self._rate)
-
-
-def _pulls(moved: Sequence[_Moved], before: Sequence[Tensor], local: schema.LocalTraining) -> list[Tensor]:
+def _pulls(moved: Sequence[Moved], before: Sequence[Tensor], local: schema.LocalTraining) -> list[Tensor]:
     """Gradients of weight decay and of the proximal term, where the step begins; none without both."""
     if not local.weight_decay and not local.proximal:
         return []
@@ -196,15 +157,18 @@ def _pulls(moved: Sequence[_Moved], before: Sequence[Tensor], local: schema.Loca
     return [local.weight_decay * n + local.proximal * (n - b) for n, b in zip(now, before, strict=True)]
 
 
-def _round(stack: Stack, one: _Moved, start: Tensor, rate: float, steps: int, draws: Sequence[Draw]) -> None:
+def _round(
+    stack: Stack, one: Moved, start: Tensor, rate: float, steps: int, sources: Sequence[Noise | None]
+) -> None:
     """Round the change of a parameter to the public grid; of a table, also what nobody read."""
     held, std = one.parameter.data, one.group.noise_std * rate
     held.copy_(start + to_grid(held - start, std))
     if one.names[0] in stack.touched and std:
 
         def elsewhere(merchant: int, before: Tensor) -> Tensor:
-            source = draws[merchant].source
-            assert source is not None
+            source = sources[merchant]
+            if source is None:
+                return before.clone()
             drawn = source.normal_(torch.empty_like(before))
             return before + to_grid(drawn.mul_(std * math.sqrt(steps)), std)
 

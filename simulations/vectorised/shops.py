@@ -26,7 +26,7 @@ from shared_model import precision, schema
 from shared_model.errors import Refused
 from shared_model.parameters import from_arrays, load, take, to_arrays
 from shared_model.precision import PRECISIONS
-from shared_model.privacy.plan import plan_of
+from shared_model.privacy.plan import plan_of, trained_tasks
 from shared_model.protocol import Answer, Instruction, Refusal, SharedArrays
 
 from .draws import Draw, Drawing
@@ -44,7 +44,8 @@ class Key:
     Attributes:
         structure: Of their models.
         tier: Under a privacy policy; otherwise empty, since it decides nothing.
-        tasks: That they train; without a privacy policy empty, since a missing label has no gradient.
+        tasks: That they may train under a privacy policy; otherwise empty, since that decides nothing. In
+            memory it does not either: whoever lacks a task neither moves nor noises what it alone trains.
     """
 
     structure: Structure
@@ -174,7 +175,8 @@ class MemoryShop:
         """See `Shop`."""
         if self.federation.privacy is None:
             return Key(structure=self.structure)
-        return Key(structure=self.structure, tier=self.tier, tasks=frozenset(self.examples.tasks))
+        tasks = frozenset(trained_tasks(self.federation)).union(self.examples.tasks)
+        return Key(structure=self.structure, tier=self.tier, tasks=tasks)
 
     @property
     def rows(self) -> int:
