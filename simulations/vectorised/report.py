@@ -44,7 +44,8 @@ def _words(together: bool, size: int, found: Sequence[dict[str, Any]]) -> str:
     least, most = (extreme(one["merchants"] for one in found) for extreme in (min, max))
     reasons = dict.fromkeys(one["reason"].removeprefix(f"{one['merchants']} merchants, ") for one in found)
     first, *others = reasons
-    why = first if not others else f"{first} and so on"
-    who = f"{least} merchants" if least == most else f"{least} to {most} merchants"
+    why = first if not others else f"{first}, for instance"
+    count = str(least) if least == most else f"{least} to {most}"
+    who = f"{count} merchant{'' if most == 1 else 's'}"
     how = f"together, in cohorts of at most {size}" if together else "one after another"
     return f"{who} of a round {how} ({why})"
