@@ -16,8 +16,8 @@ from torch import Tensor
 from .clipping import bounded
 from .units import Units
 
-MOST_PAIRS = 4
-"""Pairs for each row up to which products are the cheapest way to norms (measured for 1 to 8 rows a unit)."""
+MOST_PAIRS = 2
+"""Pairs for each row up to which products are the cheapest way to norms (measured: up to 5 rows a unit)."""
 
 _CACHED = 1 << 17
 """Numbers squared at a time: what stays in the cache needs no fresh memory."""
@@ -74,9 +74,25 @@ class Products:
         if not self._units.pair_count:
             return _squares(vectors.flatten(0, -2)).view(vectors.shape[:-1])
         first, second, _ = self._units.pairs
-        exact = vectors.double()
-        alone = torch.linalg.vector_norm(exact, dim=-1).square_()
-        return torch.cat([alone, (exact.index_select(0, first).mul_(exact.index_select(0, second))).sum(-1)])
+        if vectors.numel() <= _CACHED:
+            exact = vectors.double()
+            return torch.cat([_alone(exact), _crossed(exact, first, second)])
+        step = max(1, _CACHED * len(vectors) // vectors.numel())
+        alone = [_alone(part) for part in torch.split(vectors, step)]
+        pairs = zip(torch.split(first, step), torch.split(second, step), strict=True)
+        return torch.cat([*alone, *(_crossed(vectors, f, s) for f, s in pairs)])
+
+
+def _alone(vectors: Tensor) -> Tensor:
+    """Return the inner products of vectors, (..., W), with themselves, float64, shape (...)."""
+    squares: Tensor = torch.linalg.vector_norm(vectors.double(), dim=-1).square_()
+    return squares
+
+
+def _crossed(vectors: Tensor, first: Tensor, second: Tensor) -> Tensor:
+    """Return the inner products of some vectors, (B, ..., W), with others, float64, shape (Q, ...)."""
+    one, other = vectors.index_select(0, first), vectors.index_select(0, second)
+    return one.double().mul_(other.double()).sum(-1)
 
 
 def lengths(vectors: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from client.private import products
 from client.private.products import Products
 from client.private.units import Units
 
@@ -28,14 +29,14 @@ def test_products_are_those_of_rows_with_themselves_and_then_of_pairs() -> None:
 
 
 def test_norms_are_those_of_the_sums_of_rows() -> None:
-    products = Products(OWNERS)
-    squares = products.of(torch.tensor([[3.0], [1.0], [-1.0], [2.0], [2.0]]))  # unit 1: 3 - 1 + 2
-    assert products.norms(squares).tolist() == pytest.approx([1.0, 4.0, 0.0, 2.0])
+    found = Products(OWNERS)
+    squares = found.of(torch.tensor([[3.0], [1.0], [-1.0], [2.0], [2.0]]))  # unit 1: 3 - 1 + 2
+    assert found.norms(squares).tolist() == pytest.approx([1.0, 4.0, 0.0, 2.0])
 
 
 def test_vectors_that_lie_in_one_place_are_multiplied_once() -> None:
-    products, vectors = Products(OWNERS), torch.ones(5, 2)
-    assert products.of(vectors) is products.of(vectors.view(5, 2))
+    found, vectors = Products(OWNERS), torch.ones(5, 2)
+    assert found.of(vectors) is found.of(vectors.view(5, 2))
 
 
 def test_rows_read_the_same_row_of_a_table_or_another() -> None:
@@ -44,6 +45,13 @@ def test_rows_read_the_same_row_of_a_table_or_another() -> None:
 
 
 def test_many_rows_of_a_unit_are_left_to_other_ways() -> None:
-    few, many = Units(torch.zeros(9, dtype=torch.int64), 1), Units(torch.zeros(10, dtype=torch.int64), 1)
-    assert Products(few).are_few  # 36 pairs for 9 rows
-    assert not Products(many).are_few  # 45 for 10
+    few, many = Units(torch.zeros(5, dtype=torch.int64), 1), Units(torch.zeros(6, dtype=torch.int64), 1)
+    assert Products(few).are_few  # 10 pairs for 5 rows
+    assert not Products(many).are_few  # 15 for 6
+
+
+def test_large_batches_are_multiplied_part_by_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors = torch.randn(5, 3, generator=torch.Generator().manual_seed(0))
+    whole = Products(OWNERS).of(vectors)
+    monkeypatch.setattr(products, "_CACHED", 7)  # two rows
+    torch.testing.assert_close(Products(OWNERS).of(vectors), whole)
