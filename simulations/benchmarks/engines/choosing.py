@@ -8,9 +8,10 @@ from typing import NamedTuple
 from simulations.engines import Engine
 
 from . import ours
+from .catalogues import with_catalogues
 from .work import Work, product, replaced
 
-WIDTHS, ASKED, BUCKETS = (16, 64, 256, 512), (2, 5, 20), (0, 2_000, 50_000)
+WIDTHS, ASKED, BUCKETS, ITEMS = (16, 64, 256, 512), (2, 5, 20), (0, 2_000, 50_000), (200, 2_000)
 _ROUNDS, _TURNS = 4, 2
 
 
@@ -27,11 +28,14 @@ class Point(NamedTuple):
 
 
 def points() -> Iterator[tuple[str, Work]]:
-    """Yield the grid: every width and cohort without tables, and every table at one width."""
+    """Yield the grid: every width and cohort without tables, and tables and catalogues at one width."""
     for width, asked in itertools.product(WIDTHS, ASKED):
         yield f"width {width}, {asked} merchants", product(rounds=_ROUNDS, asked=asked, hidden=(width, width))
     for buckets, asked in itertools.product(BUCKETS[1:], ASKED[1:]):
         yield f"tables of {buckets}, {asked} merchants", product(rounds=_ROUNDS, asked=asked, buckets=buckets)
+    for items, asked in itertools.product(ITEMS, ASKED[1:]):
+        work = with_catalogues(product(rounds=_ROUNDS, asked=asked), median=items)
+        yield f"catalogues of about {items}, {asked} merchants", work
 
 
 def worst() -> Point:
