@@ -17,9 +17,6 @@ from shared_model.retrieval import CELLS, RetrievalHead
 
 from ..engines import Engine
 
-_FEWEST = 2
-"""Merchants below which nothing is gained."""
-
 _GAIN = 1.15
 """Predicted speed-up below which merchants train one after another: the formula is good to about that."""
 
@@ -27,16 +24,19 @@ _LOOP_STEP, _COHORT_STEP, _MERCHANT_STEP = 0.8e-3, 0.5e-3, 0.05e-3
 """Seconds of a step of one merchant alone, of a cohort, and of each merchant in it, beside arithmetic, for a
 model of four layers."""
 
-_LOOP_RATE, _COHORT_RATE = 60e9, 45e9
-"""Multiplications and additions in a second."""
+_RATES = {True: (50e9, 60e9), False: (60e9, 45e9)}
+"""Multiplications and additions in a second, in the loop and in a cohort: where steps go straight into the
+parameters of a cohort, which makes no gradients then, and where they do not. Measured with layers of 512 to
+2048 and 1 to 16 merchants."""
 
-_LOOP_SCORE, _COHORT_SCORE = 6e-9, 3e-9
+_LOOP_SCORE, _COHORT_SCORE = 5e-9, 4e-9
 """Seconds that a part of an item's score takes beyond its multiplications, in a step of one merchant, which
 computes losses and differentiates them, and in one of a cohort (`targets.py`); measured with 50 to 40,000
 items, 3 to 64 merchants, with towers and without."""
 
-_THERE = 0.75
-"""Share of the places of a group that hold an item, where catalogues of all sizes are as frequent."""
+_THERE = 0.9
+"""Share of the places of a group that hold an item where catalogues are large (`groups.py`); with small ones
+there is no doubt about what is faster."""
 
 _CACHE = 8 << 20
 """Bytes that a cohort's parameters and activations may take; beyond, it is cut into smaller ones."""
@@ -127,7 +127,7 @@ def choose(
     gain = predicted_gain(federation, size, min(merchants, together))
     among = f" of up to {size.items} items" if size.items else ""
     words = f"{merchants} merchants{among}, predicted speed-up {gain:.1f}"
-    return Choice(together=merchants >= _FEWEST and gain >= _GAIN, size=together, reason=words)
+    return Choice(together=gain >= _GAIN, size=together, reason=words)
 
 
 def obstacle(federation: schema.Federation, model: MultiTaskModel) -> str | None:
@@ -173,9 +173,12 @@ def cohort_size(federation: schema.Federation, size: Size) -> int:
 
 def predicted_gain(federation: schema.Federation, size: Size, merchants: int) -> float:
     """Return how many times as fast a cohort is as its merchants one after another."""
+    local, depth = federation.local, size.layers / 4
+    plain = local.optimizer == "sgd" and not local.weight_decay and not local.proximal
+    loop_rate, cohort_rate = _RATES[plain and federation.privacy is None]
     flops = 6 * size.numbers * federation.federation.expected_batch
-    products, depth = 6 * size.represented * size.scores, size.layers / 4
-    loop = _LOOP_STEP * depth + flops / _LOOP_RATE
-    loop += _THERE * (products / _LOOP_RATE + size.scores * _LOOP_SCORE)
-    together = _MERCHANT_STEP * depth + (flops + products) / _COHORT_RATE + size.scores * _COHORT_SCORE
+    products = 6 * size.represented * size.scores
+    loop = _LOOP_STEP * depth + flops / loop_rate
+    loop += _THERE * (products / loop_rate + size.scores * _LOOP_SCORE)
+    together = _MERCHANT_STEP * depth + (flops + products) / cohort_rate + size.scores * _COHORT_SCORE
     return merchants * loop / (_COHORT_STEP * depth + merchants * together)

@@ -1,8 +1,8 @@
 """Which merchants of a round may train together: of one key, with catalogues of about one size.
 
 The catalogues of a cohort are filled up to its longest. So that little is computed for nothing, merchants of
-one group have at most twice as many items as each other. With whom a merchant can train follows from its own
-catalogue alone, not from who else is asked.
+one group have at most twice as many items as each other, with large catalogues at most a quarter more. With
+whom a merchant can train follows from its own catalogue alone, not from who else is asked.
 """
 
 from collections.abc import Collection
@@ -13,8 +13,9 @@ from shared_model.retrieval import CELLS
 
 from .shops import Key, Shop
 
-_CHEAP = 128
-"""Up to so many items, it costs less to fill catalogues up than to train in smaller cohorts."""
+_CHEAP, _DEAR = 128, 2048
+"""Up to so many items, it costs less to fill catalogues up than to train in smaller cohorts; beyond so many,
+it costs far more."""
 
 
 class Group(NamedTuple):
@@ -66,6 +67,11 @@ def most_of(task: schema.Task) -> int:
 
 
 def _places(items: int, most: int) -> int:
-    """Return the least power of two that holds so many items; what `most` allows is not beyond it."""
-    rounded = max(_CHEAP, 1 << (items - 1).bit_length())
-    return min(rounded, most) if items <= most else rounded
+    """Return the end of the range that so many items lie in; what `most` allows is not beyond it.
+
+    Ranges end at powers of two, and where items are many at three places between two of them.
+    """
+    power = max(_CHEAP, 1 << (items - 1).bit_length())
+    step = power // 8 if power > _DEAR else power
+    end = -(-items // step) * step
+    return min(end, most) if items <= most else end

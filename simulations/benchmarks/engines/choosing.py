@@ -46,12 +46,18 @@ def worst() -> Point:
 def _share(work: Work) -> float:
     """Return the better engine's time over that of the one that `auto` chose.
 
-    The two are timed in turn; `auto` needs no time of its own, since it is one of them.
+    The two are timed in turn. `auto` needs no time of its own where it is one of them; merchants with
+    catalogues it may part.
     """
-    chosen: Engine = "vectorised" if ours.ran(replaced(work, rounds=1), "auto").together else "loop"
-    times: dict[Engine, list[float]] = {"loop": [], "vectorised": []}
+    chosen = "auto" if any(rows.catalogues for rows in work.merchants.values()) else _chosen(work)
+    times: dict[Engine, list[float]] = {engine: [] for engine in ("loop", "vectorised", chosen)}
     for _ in range(_TURNS):
         for engine, seconds in times.items():
             seconds += ours.ran(work, engine).cpu[1:]  # the first round finds memory
     medians = {engine: median(seconds) for engine, seconds in times.items()}
-    return min(medians.values()) / medians[chosen]
+    return min(medians["loop"], medians["vectorised"]) / medians[chosen]
+
+
+def _chosen(work: Work) -> Engine:
+    """Return the engine that `auto` chose for all merchants."""
+    return "vectorised" if ours.ran(replaced(work, rounds=1), "auto").together else "loop"

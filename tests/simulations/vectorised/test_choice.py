@@ -52,19 +52,27 @@ def test_what_cannot_be_done_together_is_not_even_where_it_was_asked_for() -> No
     assert not chosen("vectorised", federation, 64).together
 
 
-def test_a_merchant_alone_trains_alone() -> None:
-    federation = contract()
-    assert not chosen("auto", federation, 1).together
-    assert chosen("auto", federation, 2).together
+def test_even_one_merchant_gains_where_its_model_is_small() -> None:
+    assert chosen("auto", contract(), 1).together
+    assert not chosen("auto", wide(1024, optimizer="adam"), 1).together
+
+
+def wide(width: int, **local: Any) -> Federation:
+    return contract(federation={"expected_batch": 64}, bottom={"hidden": [width, width]}, local=local)
 
 
 def test_the_wider_the_layers_the_less_is_gained() -> None:
-    gains = []
-    for width in (16, 64, 256, 1024):
-        federation = contract(federation={"expected_batch": 64}, bottom={"hidden": [width, width]})
-        gains.append(predicted_gain(federation, size(federation), 20))
+    gains = [gain(wide(width)) for width in (16, 64, 256, 1024)]
     assert gains == sorted(gains, reverse=True)
-    assert gains[-1] < 1.15
+
+
+def gain(federation: Federation) -> float:
+    return predicted_gain(federation, size(federation), 20)
+
+
+@pytest.mark.parametrize("local", [{"optimizer": "adam"}, {"proximal": 0.5}, {"weight_decay": 0.1}], ids=str)
+def test_wide_layers_gain_nothing_where_a_cohort_makes_gradients(local: dict[str, Any]) -> None:
+    assert gain(wide(1024)) > 1.15 > gain(wide(1024, **local))
 
 
 def test_cohorts_of_big_models_are_small() -> None:
@@ -80,7 +88,6 @@ def test_the_more_items_there_are_the_less_is_gained() -> None:
         predicted_gain(federation, whole.with_items({"next": n}, 50), 20) for n in (64, 512, 4096, 32768)
     ]
     assert gains == sorted(gains, reverse=True)
-    assert gains[-1] < 1.15
 
 
 def test_no_cohort_is_so_large_that_its_scores_do_not_fit() -> None:

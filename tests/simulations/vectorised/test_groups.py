@@ -21,7 +21,9 @@ def group(items: int, **options: int) -> Group:
     return group_of(chooser(items, **options), ["next"])
 
 
-@pytest.mark.parametrize(("items", "places"), [(1, 128), (128, 128), (129, 256), (512, 512), (1000, 1024)])
+@pytest.mark.parametrize(
+    ("items", "places"), [(1, 128), (128, 128), (129, 256), (1025, 2048), (2049, 2560), (3073, 3584)]
+)
 def test_catalogues_of_about_one_size_are_of_one_group(items: int, places: int) -> None:
     assert group(items).places == (("next", places),)
 
