@@ -1,7 +1,7 @@
 """Whether `auto` chooses well: its time against the better of the two engines, over a grid of work."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from statistics import median
 from typing import NamedTuple
 
@@ -43,19 +43,30 @@ def worst() -> Point:
     return min((Point(name, _share(work)) for name, work in points()), key=lambda point: point.share)
 
 
+def gain(work: Work) -> float:
+    """Return the time of the loop over that of `auto`, timed in turn."""
+    medians = _medians(work, ("loop", "auto"))
+    return medians["loop"] / medians["auto"]
+
+
 def _share(work: Work) -> float:
     """Return the better engine's time over that of the one that `auto` chose.
 
     The two are timed in turn. `auto` needs no time of its own where it is one of them; merchants with
     catalogues it may part.
     """
-    chosen = "auto" if any(rows.catalogues for rows in work.merchants.values()) else _chosen(work)
-    times: dict[Engine, list[float]] = {engine: [] for engine in ("loop", "vectorised", chosen)}
+    chosen: Engine = "auto" if any(rows.catalogues for rows in work.merchants.values()) else _chosen(work)
+    medians = _medians(work, ("loop", "vectorised", chosen))
+    return min(medians["loop"], medians["vectorised"]) / medians[chosen]
+
+
+def _medians(work: Work, engines: Sequence[Engine]) -> dict[Engine, float]:
+    """Return seconds of a round; engines take turns, and one that is named twice is timed once."""
+    times: dict[Engine, list[float]] = {engine: [] for engine in engines}
     for _ in range(_TURNS):
         for engine, seconds in times.items():
             seconds += ours.ran(work, engine).cpu[1:]  # the first round finds memory
-    medians = {engine: median(seconds) for engine, seconds in times.items()}
-    return min(medians["loop"], medians["vectorised"]) / medians[chosen]
+    return {engine: median(seconds) for engine, seconds in times.items()}
 
 
 def _chosen(work: Work) -> Engine:
