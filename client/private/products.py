@@ -16,8 +16,11 @@ from torch import Tensor
 from .clipping import bounded
 from .units import Units
 
-MOST_PAIRS = 2
-"""Pairs for each row up to which products are the cheapest way to norms (measured: up to 5 rows a unit)."""
+MOST_PAIRS = 4
+"""Pairs for each row up to which norms come from products, which are cheaper up to 5 rows a unit.
+
+Far from what units have: near it one unit more or less changes the way for all, and with it the last bits of
+everybody's norm."""
 
 _CACHED = 1 << 17
 """Numbers squared at a time: what stays in the cache needs no fresh memory."""
