@@ -45,9 +45,9 @@ def test_rows_read_the_same_row_of_a_table_or_another() -> None:
 
 
 def test_many_rows_of_a_unit_are_left_to_other_ways() -> None:
-    few, many = Units(torch.zeros(5, dtype=torch.int64), 1), Units(torch.zeros(6, dtype=torch.int64), 1)
-    assert Products(few).are_few  # 10 pairs for 5 rows
-    assert not Products(many).are_few  # 15 for 6
+    few, many = (Units(torch.zeros(rows, dtype=torch.int64), 1) for rows in (9, 10))
+    assert Products(few).are_few  # 36 pairs for 9 rows
+    assert not Products(many).are_few  # 45 for 10
 
 
 def test_large_batches_are_multiplied_part_by_part(monkeypatch: pytest.MonkeyPatch) -> None:
