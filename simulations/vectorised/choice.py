@@ -16,6 +16,7 @@ from shared_model.model import MultiTaskModel
 from shared_model.retrieval import CELLS, RetrievalHead
 
 from ..engines import Engine
+from .plain import steps_go_straight
 
 _GAIN = 1.05
 """Predicted speed-up below which merchants train one after another. The formula is careful where it is near
@@ -174,9 +175,8 @@ def cohort_size(federation: schema.Federation, size: Size) -> int:
 
 def predicted_gain(federation: schema.Federation, size: Size, merchants: int) -> float:
     """Return how many times as fast a cohort is as its merchants one after another."""
-    local, depth = federation.local, size.layers / 4
-    plain = local.optimizer == "sgd" and not local.weight_decay and not local.proximal
-    loop_rate, cohort_rate = _RATES[plain and federation.privacy is None]
+    straight, depth = federation.privacy is None and steps_go_straight(federation.local), size.layers / 4
+    loop_rate, cohort_rate = _RATES[straight]
     flops = 6 * size.numbers * federation.federation.expected_batch
     products = 6 * size.represented * size.scores
     loop = _LOOP_STEP * depth + flops / loop_rate

@@ -35,10 +35,10 @@ def train_plain(stack: Stack, steps: Steps, drawing: Drawing, draws: Sequence[Dr
     """
     local, share = drawing.federation.local, 1.0 / drawing.federation.federation.expected_batch
     trained = drawing.trains(frozenset().union(*(draw.tasks for draw in draws)))
-    steps_only = local.optimizer == "sgd" and not local.weight_decay and not local.proximal
-    alike = dict.fromkeys(trained.tasks) if steps_only else {}
+    straight = steps_go_straight(local)
+    alike = dict.fromkeys(trained.tasks) if straight else {}
     backward = Backward(stack, steps, drawing, trained, share, alike)
-    move = _step(backward.blocks, local) if steps_only else _move(stack, trained.parameters, local)
+    move = _step(backward.blocks, local) if straight else _move(stack, trained.parameters, local)
     for number, rows in enumerate(steps):
         found = backward(number, rows)
         move(found.records, found.gradients)
@@ -46,6 +46,11 @@ def train_plain(stack: Stack, steps: Steps, drawing: Drawing, draws: Sequence[Dr
         keep_what_others_train(stack, trained.parameters, [draw.tasks for draw in draws])
         for name in trained.parameters:
             stack.elsewhere(name, _decayed(local, len(steps), name in stack.model.shared_parameters()))
+
+
+def steps_go_straight(local: schema.LocalTraining) -> bool:
+    """Whether a step is a multiple of the gradient alone, so that no gradient of a parameter need exist."""
+    return local.optimizer == "sgd" and not local.weight_decay and not local.proximal
 
 
 class Backed(NamedTuple):
