@@ -22,8 +22,8 @@ MOST_PAIRS = 4
 Far from what units have: near it one unit more or less changes the way for all, and with it the last bits of
 everybody's norm."""
 
-_CACHED = 1 << 17
-"""Numbers squared at a time: what stays in the cache needs no fresh memory."""
+CACHED = 1 << 17
+"""Numbers worked on at a time: what stays in the cache needs no fresh memory."""
 
 _SHORTEST = 1e-34
 """Least square of a length."""
@@ -77,10 +77,10 @@ class Products:
         if not self._units.pair_count:
             return _squares(vectors.flatten(0, -2)).view(vectors.shape[:-1])
         first, second, _ = self._units.pairs
-        if vectors.numel() <= _CACHED:
+        if vectors.numel() <= CACHED:
             exact = vectors.double()
             return torch.cat([_alone(exact), _crossed(exact, first, second)])
-        step = max(1, _CACHED * len(vectors) // vectors.numel())
+        step = max(1, CACHED * len(vectors) // vectors.numel())
         alone = [_alone(part) for part in torch.split(vectors, step)]
         pairs = zip(torch.split(first, step), torch.split(second, step), strict=True)
         return torch.cat([*alone, *(_crossed(vectors, f, s) for f, s in pairs)])
@@ -112,9 +112,9 @@ def _squares(vectors: Tensor) -> Tensor:
     They are added in float32 pairwise, which `torch.linalg.vector_norm` does not (6e-5). Those below 1e-34,
     where squares vanish, count as that; those above 3e38 overflow.
     """
-    if vectors.numel() <= _CACHED:
+    if vectors.numel() <= CACHED:
         found = (vectors * vectors).sum(1)
     else:
-        parts = torch.split(vectors, max(1, _CACHED // vectors.shape[1]))
+        parts = torch.split(vectors, max(1, CACHED // vectors.shape[1]))
         found = torch.cat([(part * part).sum(1) for part in parts])
     return found.double().clamp_min_(_SHORTEST)

@@ -21,11 +21,8 @@ from shared_model.errors import PrivacyError
 from shared_model.layers import Bank, Embedding, Linear
 
 from .clipping import bounded
-from .products import Products, lengths
+from .products import CACHED, Products, lengths
 from .units import Places, Units
-
-_CACHED = 1 << 17
-"""Numbers squared at a time: what stays in the cache needs no fresh memory."""
 
 _BLOCK = 1 << 20
 """Numbers of gradients or inner products made at a time."""
@@ -142,7 +139,7 @@ def _map_sums(a: Tensor, g: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tenso
     moves the sum by up to C (1 + 5e-5), and otherwise by C (1 + 3e-8) with 100,000 units.
     """
     kind = torch.float64 if a.shape[1] * g.shape[1] <= _SMALL or len(a) > _MANY else g.dtype
-    size = max(1, len(a) if kind == g.dtype else _CACHED // (a.shape[1] + g.shape[1]))
+    size = max(1, len(a) if kind == g.dtype else CACHED // (a.shape[1] + g.shape[1]))
     for_weight = g.new_zeros(g.shape[1], a.shape[1], dtype=kind)
     for_bias = g.new_zeros(g.shape[1], dtype=kind)
     both = (_of_entries(c, len(a), kind) for c in (weight, bias))

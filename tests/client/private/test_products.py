@@ -53,5 +53,5 @@ def test_many_rows_of_a_unit_are_left_to_other_ways() -> None:
 def test_large_batches_are_multiplied_part_by_part(monkeypatch: pytest.MonkeyPatch) -> None:
     vectors = torch.randn(5, 3, generator=torch.Generator().manual_seed(0))
     whole = Products(OWNERS).of(vectors)
-    monkeypatch.setattr(products, "_CACHED", 7)  # two rows
+    monkeypatch.setattr(products, "CACHED", 7)  # two rows
     torch.testing.assert_close(Products(OWNERS).of(vectors), whole)
